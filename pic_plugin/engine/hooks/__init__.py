@@ -1,0 +1,6 @@
+"""Hooks: what moves rows, what saves them, and what is watched during training."""
+from .instance_checkpoint_hook import InstanceCheckpointHook
+from .instance_rows_hook import InstanceRowsHook
+from .knn_hook import KNNHook
+
+__all__ = ['InstanceCheckpointHook', 'InstanceRowsHook', 'KNNHook']

@@ -1,0 +1,42 @@
+"""What several hooks ask of a runner."""
+import os
+from typing import Optional
+
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner, find_latest_checkpoint
+from torch import nn
+
+from pic_plugin.models import CosineInstanceHead
+
+
+def unwrapped_model(runner: Runner) -> nn.Module:
+    """The model, without DistributedDataParallel."""
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def instance_head(runner: Runner) -> CosineInstanceHead:
+    """The model's instance head.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    head = getattr(unwrapped_model(runner), 'head', None)
+    if not isinstance(head, CosineInstanceHead):
+        raise ValueError(f'model.head must be a CosineInstanceHead for this hook, got {type(head).__name__}')
+    return head
+
+
+def latest_checkpoint(runner: Runner) -> Optional[str]:
+    """The last complete checkpoint of the work directory, None if there is none."""
+    if not os.path.isfile(os.path.join(runner.work_dir, 'last_checkpoint')):
+        return None
+    return find_latest_checkpoint(runner.work_dir)
+
+
+def raise_with_way_back(runner: Runner, error: FloatingPointError) -> None:
+    """Raise ``error`` again, with the checkpoint that training can go on from."""
+    good = latest_checkpoint(runner)
+    advice = f'the last good checkpoint is {good}; lower the learning rate and resume from it' if good else \
+        'there is no checkpoint yet; lower the learning rate and start again'
+    raise FloatingPointError(f'{error} at iteration {runner.iter}: training stops before any row is written back; '
+                             f'{advice}') from error

@@ -1,0 +1,89 @@
+"""Moves rows: before each iteration the classes of the batch are made active."""
+import math
+from typing import Any, Optional
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import Tensor
+
+from pic_plugin.registry import HOOKS
+from pic_plugin.sharding import Ranks
+
+from ..optim_wrapper import AmpWeightCorrectingOptimWrapper, WeightCorrectingOptimWrapper
+from .common import instance_head, raise_with_way_back
+
+
+@HOOKS.register_module()
+class InstanceRowsHook(Hook):
+    """Allocates the rows when training starts, and makes each batch's classes active before its forward.
+
+    Args:
+        max_unreadable_share: the share of the data set's images that may turn out to be unreadable before training
+            stops; they are named in the log as they are met.
+
+    Raises:
+        ValueError: if the share is not in [0, 1].
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, max_unreadable_share: float = 0.01) -> None:
+        if not 0 <= max_unreadable_share <= 1:
+            raise ValueError(f'max_unreadable_share must be in [0, 1], got {max_unreadable_share}')
+        self.max_unreadable_share = max_unreadable_share
+        self._unreadable: set[int] = set()  # all ranks'
+
+    def before_train(self, runner: Runner) -> None:
+        """Allocate the rows.
+
+        Raises:
+            ValueError: from :meth:`CosineInstanceHead.allocate_rows`, or if the optimizer wrapper keeps no log.
+        """
+        head, optim_wrapper = instance_head(runner), runner.optim_wrapper
+        if not isinstance(optim_wrapper, (WeightCorrectingOptimWrapper, AmpWeightCorrectingOptimWrapper)):
+            raise ValueError('optim_wrapper.type must be WeightCorrectingOptimWrapper or '
+                             f'AmpWeightCorrectingOptimWrapper, got {type(optim_wrapper).__name__}: rows that were '
+                             'away are brought up to date from its log of steps')
+        ranks = Ranks.of_world()
+        loader = runner.train_dataloader
+        batch_size = loader.batch_size or loader.batch_sampler.batch_size
+        optim_wrapper.track_rows(head.weight, ranks)
+        head.allocate_rows(len(loader.dataset), batch_size * ranks.size, optim_wrapper, ranks,
+                           ranks.broadcast_int(runner.seed))
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[Any] = None) -> None:
+        """Make the batch's classes active.
+
+        Raises:
+            ValueError: if a hyperparameter is not finite, too many images are unreadable, or an id is out of range.
+            FloatingPointError: if the last loss was not finite.
+        """
+        for group in runner.optim_wrapper.optimizer.param_groups:
+            for name in ('lr', 'momentum', 'weight_decay'):
+                if not math.isfinite(group[name]):
+                    raise ValueError(f'{name} must be finite, got {group[name]} at iteration {runner.iter}; '
+                                     'check optim_wrapper.optimizer and param_scheduler')
+        samples = data_batch['data_samples']  # type: ignore[index]
+        ids = torch.tensor([sample.sample_idx for sample in samples])
+        for i, sample in enumerate(samples):
+            if (reason := sample.get('unreadable')) is not None:
+                runner.logger.warning(f'left out of the loss, cannot be read: {reason}')
+                ids[i] = -1 - ids[i]
+        head = instance_head(runner)
+        try:
+            batch_ids = head.activate(ids)
+        except FloatingPointError as error:
+            raise_with_way_back(runner, error)
+        self._count_unreadable(batch_ids, head.allocated.num_instances)
+
+    def after_train(self, runner: Runner) -> None:
+        """Say how many images could not be read."""
+        if self._unreadable:
+            runner.logger.warning(f'{len(self._unreadable)} images could not be read and were left out of the loss')
+
+    def _count_unreadable(self, batch_ids: Tensor, num_instances: int) -> None:
+        self._unreadable.update((-1 - batch_ids[batch_ids < 0]).tolist())
+        if len(self._unreadable) > self.max_unreadable_share * num_instances:
+            raise ValueError(f'{len(self._unreadable)} of {num_instances} images could not be read, more than '
+                             f'max_unreadable_share={self.max_unreadable_share}; the log names them')

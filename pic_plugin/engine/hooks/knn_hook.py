@@ -1,0 +1,96 @@
+"""Accuracy of nearest neighbours during training: how the features do, without training anything on them."""
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import Tensor
+
+from pic_plugin.evaluation.features import extract_features
+from pic_plugin.evaluation.knn import knn_votes, nearest_neighbours
+from pic_plugin.registry import HOOKS
+from pic_plugin.sharding import Ranks
+
+from .common import unwrapped_model
+
+_CHUNK = 1024  # queries that are compared with the bank at once
+
+
+@HOOKS.register_module()
+class KNNHook(Hook):
+    """Weighted kNN accuracy of the backbone's features after every ``interval`` epochs, logged like a metric.
+
+    The bank's features stay on the rank that computed them; the queries go round in chunks.
+
+    Args:
+        bank_dataloader: config of the labelled images that vote, usually the training set without augmentation.
+        query_dataloader: config of the labelled images that are classified.
+        num_neighbors: each k.
+        temperature: tau of the votes.
+        interval: in epochs.
+
+    Raises:
+        ValueError: if a number is not positive, or, when training starts, a k larger than the bank.
+    """
+
+    priority = 'LOW'
+
+    def __init__(self,
+                 bank_dataloader: dict,
+                 query_dataloader: dict,
+                 num_neighbors: Sequence[int] = (20, 200),
+                 temperature: float = 0.07,
+                 interval: int = 1) -> None:
+        for name, value in (('num_neighbors', min(num_neighbors)), ('temperature', temperature),
+                            ('interval', interval)):
+            if value <= 0:
+                raise ValueError(f'{name} must be positive, got {value}')
+        self._configs = bank_dataloader, query_dataloader
+        self.num_neighbors, self.temperature, self.interval = tuple(num_neighbors), temperature, interval
+
+    def before_train(self, runner: Runner) -> None:
+        """Build the loaders."""
+        self.ranks = Ranks.of_world()
+        self.bank, self.query = (runner.build_dataloader(config, seed=runner.seed) for config in self._configs)
+        if max(self.num_neighbors) > len(self.bank.dataset):
+            raise ValueError(f'num_neighbors must be at most the {len(self.bank.dataset)} images of bank_dataloader, '
+                             f'got {max(self.num_neighbors)}')
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Measure, and log."""
+        if not (self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner)):
+            return
+        metrics = self.evaluate(unwrapped_model(runner))
+        text = '  '.join(f'{name}: {value:.2f}' for name, value in metrics.items())
+        runner.logger.info(f'Epoch(knn) [{runner.epoch + 1}/{runner.max_epochs}]  {text}')
+        runner.message_hub.update_scalars({f'val/{name}': value for name, value in metrics.items()})
+        runner.visualizer.add_scalars(metrics, step=runner.epoch + 1, file_path=f'{runner.timestamp}.json')
+
+    def evaluate(self, model: Any) -> dict[str, float]:
+        """Top-1 accuracy in percent for each k: ``{'knn/top1_k20': ...}``.  Collective."""
+        bank, bank_labels = self._features(model, self.bank)
+        queries, labels = self._features(model, self.query)
+        # samplers deal out every R-th sample, and repeat the first ones to give all ranks equally many
+        mine = torch.arange(len(bank)) * self.ranks.size + self.ranks.rank < len(self.bank.dataset)
+        bank, bank_labels = bank[mine.to(bank.device)], bank_labels[mine.to(bank.device)]
+        queries, labels = (self._in_order(tensor, len(self.query.dataset)) for tensor in (queries, labels))
+        num_classes = 1 + int(self.ranks.max_(torch.maximum(bank_labels.max(), labels.max())))
+
+        correct = torch.zeros(len(self.num_neighbors), device=queries.device)
+        for chunk, truth in zip(queries.split(_CHUNK), labels.split(_CHUNK)):
+            similarity, neighbours = nearest_neighbours(chunk, bank, bank_labels, max(self.num_neighbors), self.ranks)
+            for i, k in enumerate(self.num_neighbors):
+                votes = knn_votes(similarity[:, :k], neighbours[:, :k], num_classes, self.temperature)
+                correct[i] += (votes.argmax(1) == truth).sum()
+        accuracy = (100 * correct / len(labels)).tolist()
+        return {f'knn/top1_k{k}': value for k, value in zip(self.num_neighbors, accuracy)}
+
+    @staticmethod
+    def _features(model: Any, loader: Any) -> tuple[Tensor, Tensor]:
+        features, labels = extract_features(model, loader)
+        return F.normalize(features, dim=1), labels
+
+    def _in_order(self, tensor: Tensor, length: int) -> Tensor:
+        return self.ranks.all_gather(tensor).transpose(0, 1).flatten(0, 1)[:length]

@@ -1,0 +1,151 @@
+"""mmengine's optimizer wrappers, with a log of the steps that were really made.
+
+With the log, a row of the classifier that was away is brought up to date (PIC, Section 2.3, weight update correction).
+The wrapper also keeps what belongs to one rank's rows alone out of what all ranks share: the optimizer's state dict
+and the norm that gradients are clipped by.
+"""
+import math
+from typing import Any, Optional
+
+import torch
+from mmengine.dist import is_distributed
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from torch import Tensor, nn
+
+from pic_plugin.functional.weight_correction import StepLog
+from pic_plugin.registry import OPTIM_WRAPPERS
+from pic_plugin.sharding import Ranks
+
+
+class _WeightCorrection(OptimWrapper):
+    """The log of steps, and the parameter that holds rows; see the public classes below.
+
+    Attributes:
+        step_log (StepLog): every step of the optimizer, none that a gradient scaler skipped.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _check_is_plain_sgd(self.optimizer)
+        self.step_log = StepLog()
+        self._rows: Optional[nn.Parameter] = None
+        self._ranks = Ranks()
+        self.optimizer.register_step_post_hook(self._log_step)
+
+    def track_rows(self, rows: nn.Parameter, ranks: Ranks) -> None:
+        """Name the parameter whose slots hold this rank's rows.
+
+        Raises:
+            ValueError: if the optimizer does not have it.
+        """
+        self._rows, self._ranks = rows, ranks
+        self._row_group  # noqa: B018  (raises where there is none)
+
+    @property
+    def row_momentum(self) -> Tensor:
+        """``[S, D]``, the optimizer's momentum buffer of the rows."""
+        return self.optimizer.state[self._rows]['momentum_buffer']
+
+    @row_momentum.setter
+    def row_momentum(self, momentum: Tensor) -> None:
+        self.optimizer.state[self._rows]['momentum_buffer'] = momentum
+
+    @property
+    def row_hyperparameters(self) -> dict[str, float]:
+        """Learning rate, momentum and weight decay of the rows, as the next step would use them."""
+        return {name: float(self._row_group[name]) for name in ('lr', 'momentum', 'weight_decay')}
+
+    @property
+    def accumulative_counts(self) -> int:
+        """Iterations per optimizer step."""
+        return self._accumulative_counts
+
+    @property
+    def _row_group(self) -> dict[str, Any]:
+        for group in self.optimizer.param_groups:
+            if any(parameter is self._rows for parameter in group['params']):
+                return group
+        raise ValueError('the optimizer must train the rows of the instance head, and does not have them; '
+                         'do not freeze head.weight')
+
+    def _log_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        if self._rows is None:
+            return
+        # a fused optimizer is called also where the gradient scaler found inf, and skips the step by itself
+        found_inf = getattr(optimizer, 'found_inf', None)
+        if found_inf is None or not found_inf.item():
+            self.step_log.append(**self.row_hyperparameters)
+
+    def _clip_grad(self) -> None:
+        """Clip by the norm over all ranks' rows, as one process with the whole table would."""
+        if self.grad_name != 'grad_norm' or self._rows is None or self._ranks.size == 1:
+            super()._clip_grad()
+            return
+        options = {'norm_type': 2.0, **self.clip_grad_kwargs}
+        parameters = [p for group in self.optimizer.param_groups for p in group['params'] if p.grad is not None]
+        replicated = [p for p in parameters if p is not self._rows]
+        # with an infinite max_norm these return the norm and leave the gradients as they are
+        norms = [nn.utils.clip_grad_norm_(replicated, math.inf, options['norm_type'])]
+        norms += self._ranks.all_gather(nn.utils.clip_grad_norm_([self._rows], math.inf, options['norm_type']))
+        total = torch.linalg.vector_norm(torch.stack(norms), options['norm_type'])
+        if options.get('error_if_nonfinite') and not total.isfinite():
+            raise RuntimeError(f'The total norm of order {options["norm_type"]} of the gradients is {total.item()}')
+        coefficient = (options['max_norm'] / (total + 1e-6)).clamp(max=1.0)
+        torch._foreach_mul_([p.grad for p in parameters], coefficient)
+        self.message_hub.update_scalar('train/grad_norm', float(total))
+
+    def state_dict(self) -> dict[str, Any]:
+        """mmengine's, with the log of steps, and without the momentum of the rows: those are checkpointed by row."""
+        state = super().state_dict()
+        parameters = [p for group in self.optimizer.param_groups for p in group['params']]
+        state['state'] = {i: s for i, s in state['state'].items() if parameters[i] is not self._rows}
+        state['step_log'] = self.step_log.state_dict()
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load what :meth:`state_dict` gave; the rows' momentum stays."""
+        state = dict(state_dict)
+        self.step_log.load_state_dict(state.pop('step_log'))
+        row_state = self.optimizer.state[self._rows] if self._rows is not None else None
+        super().load_state_dict(state)
+        if row_state is not None:
+            self.optimizer.state[self._rows] = row_state
+
+
+def _check_is_plain_sgd(optimizer: torch.optim.Optimizer) -> None:
+    if not isinstance(optimizer, torch.optim.SGD):
+        raise ValueError('optimizer must be SGD: the correction of rows that were away is the closed form of SGD with '
+                         f'momentum and weight decay, got {type(optimizer).__name__}')
+    for group in optimizer.param_groups:
+        for option in ('nesterov', 'dampening', 'maximize'):
+            if group[option]:
+                raise ValueError(f'optimizer.{option} must be left out: the correction of rows that were away does not '
+                                 f'cover it, got {option}={group[option]}')
+
+
+@OPTIM_WRAPPERS.register_module()
+class WeightCorrectingOptimWrapper(_WeightCorrection):
+    """:class:`mmengine.optim.OptimWrapper` for SGD, which logs its steps so that rows can be brought up to date.
+
+    Takes the arguments of :class:`mmengine.optim.OptimWrapper`.
+
+    Raises:
+        ValueError: if the optimizer is not ``torch.optim.SGD``, or uses nesterov, dampening or maximize.
+    """
+
+
+@OPTIM_WRAPPERS.register_module()
+class AmpWeightCorrectingOptimWrapper(_WeightCorrection, AmpOptimWrapper):
+    """:class:`mmengine.optim.AmpOptimWrapper` for SGD, which logs its steps so that rows can be brought up to date.
+
+    A step that the gradient scaler skips is not entered in the log.  With several ranks all of them skip it: each has
+    the gradient of its own rows, so the scaler is the one that asks the others (torch's, for sharded parameters).
+
+    Takes the arguments of :class:`mmengine.optim.AmpOptimWrapper`, but ``use_fsdp``.
+
+    Raises:
+        ValueError: if the optimizer is not ``torch.optim.SGD``, or uses nesterov, dampening or maximize.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, use_fsdp=is_distributed(), **kwargs)

@@ -1,0 +1,35 @@
+"""Features of a labelled data set."""
+from collections.abc import Callable
+from typing import Optional
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+
+@torch.no_grad()
+def extract_features(model: nn.Module, loader: DataLoader,
+                     progress: Optional[Callable] = None) -> tuple[Tensor, Tensor]:
+    """What the backbone makes of each image: the last stage's map, averaged over the places.
+
+    The model is left in the mode (training or not) that it was in.
+
+    Args:
+        model: with ``data_preprocessor`` and mmpretrain's ``mode='tensor'``.
+        loader: gives ``inputs`` and ``data_samples`` with ``gt_label``.
+        progress: wraps the iterable, e.g. ``mmengine.track_iter_progress``.
+
+    Returns:
+        tuple: features ``[M, C]`` float32, and labels ``[M]`` int64, both on the model's device.
+    """
+    was_training = model.training
+    model.eval()
+    features, labels = [], []
+    for batch in progress(loader) if progress else loader:
+        batch = model.data_preprocessor(batch)
+        out = model(batch['inputs'], mode='tensor')
+        out = out[-1] if isinstance(out, (list, tuple)) else out
+        features.append(out.float().flatten(2).mean(2) if out.ndim > 2 else out.float())
+        labels += [int(sample.gt_label) for sample in batch['data_samples']]
+    model.train(was_training)
+    return torch.cat(features), torch.tensor(labels, device=features[0].device)

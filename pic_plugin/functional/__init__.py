@@ -1,0 +1,1 @@
+"""The equations of PIC as functions on tensors.  Nothing here imports more than torch."""

@@ -1,0 +1,192 @@
+"""The classifier of instances: a row for each image, of which the active ones are at hand."""
+from typing import Any, NamedTuple, Optional
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from pic_plugin.functional.cosine_softmax import cosine_logits, inner_product_logits
+from pic_plugin.functional.weight_correction import StepLog
+from pic_plugin.registry import MODELS
+from pic_plugin.rows import AllRows, RecentRows, RowState
+from pic_plugin.rows.state import RowOptimizer
+from pic_plugin.sharding import Ranks, block_of, gather_features, sharded_cross_entropy
+
+
+class AllocatedRows(NamedTuple):
+    """What the head has once it knows the data set and the ranks."""
+    num_instances: int  # N
+    ranks: Ranks
+    rows: Any  # AllRows or RecentRows
+    step_log: StepLog
+
+
+@MODELS.register_module()
+class CosineInstanceHead(BaseModule):
+    r"""Softmax over the cosine similarity to the rows of the active classes (PIC, Eq. 1 and Section 2.3).
+
+    The rows are no part of the state dict: each rank has its own, and they are checkpointed by row.  The number of
+    rows is the data set's, so they are allocated when training starts (``InstanceRowsHook``).
+
+    Args:
+        num_negatives: K, how many classes take part in the softmax, those visited last (fewer where the data set is
+            smaller); None for all.
+        in_channels: D, of the projected features and of a row.
+        temperature: tau.
+        cosine: whether to compare by the cosine; False is the plain softmax of PIC's Table 1.
+        num_instances: N, if it is to be checked against the data set's size.
+        init_std: standard deviation of the rows' initial, normal, values.
+        init_cfg: of mmengine's BaseModule.
+
+    Attributes:
+        weight (nn.Parameter): ``[S, D]``, the rows at hand on this rank; empty before training starts.
+
+    Raises:
+        ValueError: if a number is not positive.
+    """
+
+    def __init__(self,
+                 num_negatives: Optional[int] = 65536,
+                 in_channels: int = 128,
+                 temperature: float = 0.2,
+                 cosine: bool = True,
+                 num_instances: Optional[int] = None,
+                 init_std: float = 0.01,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        for name, value in (('num_negatives', num_negatives), ('in_channels', in_channels),
+                            ('temperature', temperature), ('num_instances', num_instances), ('init_std', init_std)):
+            if value is not None and value <= 0:
+                raise ValueError(f'{name} must be positive, got {value}')
+        self.num_negatives, self.num_instances = num_negatives, num_instances
+        self.temperature, self.init_std = temperature, init_std
+        self.logits = cosine_logits if cosine else inner_product_logits
+        self.weight = nn.Parameter(torch.empty(0, in_channels))
+        self._allocated: Optional[AllocatedRows] = None
+        self._batch_ids = torch.empty(1, 0, dtype=torch.int64)  # [R, B], of the batch that is active
+        self._last_loss = torch.zeros(())  # of this iteration, summed over the calls of loss()
+
+    def allocate_rows(self, num_instances: int, global_batch_size: int, optimizer: RowOptimizer, ranks: Ranks,
+                      seed: int) -> None:
+        """Allocate this rank's rows.
+
+        Args:
+            num_instances: N, the data set's size.
+            global_batch_size: samples per iteration over all ranks.
+            optimizer: of the rows.
+            ranks: among which the rows are shared out.
+            seed: of the rows' initial values, the same on every rank.
+
+        Raises:
+            ValueError: if the head was configured for another N, or K is smaller than the global batch.
+        """
+        if self.num_instances not in (None, num_instances):
+            raise ValueError(f'num_instances of the head is {self.num_instances}, and the data set has {num_instances} '
+                             'images; leave num_instances out to take it from the data set')
+        block = block_of(ranks.rank, num_instances, ranks.size)
+        rows: Any
+        if self.num_negatives is None:
+            rows = AllRows(self.weight, optimizer, block, self.init_std, seed)
+        else:
+            capacity = min(self.num_negatives, num_instances)
+            if capacity < min(global_batch_size, num_instances):
+                raise ValueError(f'num_negatives must be at least the global batch of {global_batch_size} samples, '
+                                 f'got {self.num_negatives}')
+            rows = RecentRows(self.weight, optimizer, block, ranks.size, capacity, self.init_std, seed)
+        self._allocated = AllocatedRows(num_instances, ranks, rows, optimizer.step_log)
+
+    @property
+    def allocated(self) -> AllocatedRows:
+        """The rows of this rank.
+
+        Raises:
+            RuntimeError: before :meth:`allocate_rows`.
+        """
+        if self._allocated is None:
+            raise RuntimeError('CosineInstanceHead has no rows yet: they are moved by a hook; add '
+                               "dict(type='InstanceRowsHook') to custom_hooks")
+        return self._allocated
+
+    def activate(self, ids: Tensor) -> Tensor:
+        """Make the classes of all ranks' batches active, before the forward.  Collective.
+
+        Args:
+            ids: ``[B]`` int64 on the CPU, this rank's, B the same on every rank; negative where the sample is to be
+                left out.
+
+        Returns:
+            Tensor: ``[R, B]``, the ids of all ranks.
+
+        Raises:
+            ValueError: if an id is out of range, or the batch has more distinct ids than the softmax has classes.
+            FloatingPointError: if the last loss was not finite; no row has been written back since.
+        """
+        num_instances, ranks, rows, _ = self.allocated
+        self.check_finite()
+        self._last_loss = torch.zeros((), device=self.weight.device)
+        self._batch_ids = ranks.all_gather(ids)
+        stream = self._batch_ids.T.flatten()  # rank r has every R-th sample of the stream
+        stream = stream[stream >= 0]
+        if len(stream) and int(stream.max()) >= num_instances:
+            raise ValueError(f'sample index {int(stream.max())} is out of range: the head has {num_instances} rows, '
+                             'one for each image of the data set that training started with')
+        rows.activate(stream)
+        return self._batch_ids
+
+    def check_finite(self) -> None:
+        """Raise a ``FloatingPointError`` if the last loss was not finite."""
+        if not self._last_loss.isfinite():
+            raise FloatingPointError(f'the loss must be finite, got {self._last_loss.item()}')
+
+    def loss(self, features: Tensor, ids: Tensor, train_rows: bool = True) -> Tensor:
+        """The mean loss over all ranks' samples and views.
+
+        Args:
+            features: ``[V, B, D]``, V views of this rank's samples.
+            ids: ``[B]`` int64 on the CPU, as they were activated.
+            train_rows: whether the loss sends a gradient into the rows.
+
+        Returns:
+            Tensor: a scalar, the same on every rank; backward gives the rows the gradient of it, and the features R
+            times theirs, which DistributedDataParallel's mean over R ranks undoes.
+
+        Raises:
+            RuntimeError: if ``ids`` are not the batch that was activated.
+        """
+        _, ranks, rows, _ = self.allocated
+        if not torch.equal(self._batch_ids[ranks.rank].clamp(min=-1), ids):
+            raise RuntimeError('the rows of this batch are not active: CosineInstanceHead.activate must see each batch '
+                               "before the forward; add dict(type='InstanceRowsHook') to custom_hooks")
+        with torch.autocast(features.device.type, enabled=False):
+            weight = self.weight if train_rows else self.weight.detach()
+            gathered = gather_features(features.to(weight.dtype), ranks)  # [R, V, B, D]
+            logits = self.logits(gathered.flatten(0, 2), weight, self.temperature)
+            if rows.active is not None:
+                logits = logits.masked_fill(~rows.active, -torch.inf)
+            per_sample = self._batch_ids[:, None].expand(gathered.shape[:3]).flatten()  # ids [R * V * B]
+            target = rows.slots(per_sample).where(per_sample >= 0, -1)
+            losses = sharded_cross_entropy(logits, target.to(logits.device), ranks)
+            counts = (per_sample >= 0).to(logits.device)
+            loss = losses.where(counts, 0).sum() / counts.sum()
+        self._last_loss += loss.detach()
+        return loss
+
+    def gather_rows(self) -> tuple[Tensor, Tensor]:
+        """Weight and momentum of all N rows, up to date, in the order of ids: ``[N, D]`` each.  Collective.
+
+        The whole table on every rank: for tests and analysis.
+        """
+        num_instances, ranks, rows, _ = self.allocated
+        mine: RowState = rows.present()
+        share = len(block_of(0, num_instances, ranks.size))
+        out = []
+        for tensor in (mine.weight, mine.momentum):
+            padded = torch.cat([tensor, tensor.new_zeros(share - len(tensor), tensor.shape[1])])
+            out.append(ranks.all_gather(padded).flatten(0, 1)[:num_instances])
+        return out[0], out[1]
+
+    def _save_to_state_dict(self, *args: Any) -> None:
+        """Nothing: the rows differ from rank to rank, and mmengine broadcasts and saves rank 0's state dict."""
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        """Nothing; see :meth:`_save_to_state_dict`."""

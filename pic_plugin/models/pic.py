@@ -1,0 +1,82 @@
+"""Parametric instance classification (PIC, Algorithm 1)."""
+from typing import Any, Optional, Union
+
+import torch
+from mmpretrain.models import BaseSelfSupervisor
+from mmpretrain.structures import DataSample
+from torch import Tensor
+
+from pic_plugin.registry import MODELS
+
+
+@MODELS.register_module()
+class PIC(BaseSelfSupervisor):
+    """One branch: backbone, projection head, and a classifier with a row for each image.
+
+    Several views of an image in one iteration are classified each, and their losses averaged.  With multi-crop the
+    first ``num_large_views`` views train the rows and the network, the other, small, crops train the network alone.
+
+    Args:
+        backbone: any mmpretrain backbone.
+        neck: the projection head, any mmpretrain neck.
+        head: config of :class:`CosineInstanceHead`.
+        num_large_views: how many of the views' losses send a gradient into the rows; all if None.
+        kwargs: as in :class:`mmpretrain.models.BaseSelfSupervisor`.
+
+    Raises:
+        ValueError: if ``num_large_views`` is not positive.
+    """
+
+    def __init__(self,
+                 backbone: dict,
+                 neck: Optional[dict] = None,
+                 head: Optional[dict] = None,
+                 num_large_views: Optional[int] = None,
+                 **kwargs: Any) -> None:
+        super().__init__(backbone=backbone, neck=neck, head=head, **kwargs)
+        if num_large_views is not None and num_large_views < 1:
+            raise ValueError(f'num_large_views must be at least 1, or None for all views, got {num_large_views}')
+        self.num_large_views = num_large_views
+        # each rank has rows of its own: DistributedDataParallel must not broadcast or average them
+        self._ddp_params_and_buffers_to_ignore = ['head.weight']
+
+    def loss(self, inputs: Union[Tensor, list[Tensor]], data_samples: list[DataSample]) -> dict[str, Tensor]:
+        """The loss over the active classes.
+
+        Args:
+            inputs: the views, each ``[B, 3, H, W]``; a single view may come without a list.
+            data_samples: B of them, with ``sample_idx``, and ``unreadable`` where the image could not be read.
+
+        Returns:
+            dict: ``loss``, the mean over all ranks' samples and views.
+
+        Raises:
+            ValueError: if there are fewer views than ``num_large_views``.
+        """
+        views = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+        num_large = len(views) if self.num_large_views is None else self.num_large_views
+        if len(views) < num_large:
+            raise ValueError(f'num_large_views is {num_large}, and the pipeline gave {len(views)} views of each image; '
+                             'set the MultiView transform\'s num_views')
+        readable = torch.tensor([sample.get('unreadable') is None for sample in data_samples])
+        ids = torch.tensor([sample.sample_idx for sample in data_samples]).where(readable, -1)
+
+        features = [self._project(view, readable) for view in views]
+        loss = self.head.loss(torch.stack(features[:num_large]), ids) * num_large
+        if small := features[num_large:]:
+            loss = loss + self.head.loss(torch.stack(small), ids, train_rows=False) * len(small)
+        return {'loss': loss / len(views)}
+
+    def _project(self, view: Tensor, readable: Tensor) -> Tensor:
+        """Features ``[B, D]`` of one view; zero where the image could not be read: it takes part in no BatchNorm."""
+        if readable.all() or not readable.any():
+            return self._network(view)
+        readable = readable.to(view.device)
+        features = self._network(view[readable])
+        return features.new_zeros(len(view), *features.shape[1:]).index_put((readable, ), features)
+
+    def _network(self, view: Tensor) -> Tensor:
+        features = self.extract_feat(view)
+        if self.with_neck:
+            features = self.neck(features)
+        return features[-1] if isinstance(features, (list, tuple)) else features

@@ -1,0 +1,14 @@
+"""How the components are found: they register into mmpretrain's registries, as its own projects do.
+
+With ``custom_imports`` of ``pic_plugin.datasets``, ``pic_plugin.models`` and ``pic_plugin.engine`` and
+``default_scope = 'mmpretrain'`` (``configs/_base_/default_runtime.py`` has both) a config names them as it names
+mmpretrain's own; mmdet and mmseg reach them as ``mmpretrain.NAME``.
+"""
+from .host_packages import check_host_packages
+
+check_host_packages()
+
+from mmpretrain.registry import (  # noqa: E402  (only after the check, whose message helps more than theirs)
+    DATA_SAMPLERS, DATASETS, HOOKS, MODELS, OPTIM_WRAPPERS)
+
+__all__ = ['DATASETS', 'DATA_SAMPLERS', 'HOOKS', 'MODELS', 'OPTIM_WRAPPERS']

@@ -1,0 +1,183 @@
+"""Only the recent classes are active: their rows sit in slots, the others in the table."""
+import math
+from typing import Any, Optional
+
+import torch
+from torch import Tensor, nn
+
+from pic_plugin.functional.recent import RecentClasses
+from pic_plugin.sharding import Block
+
+from .memory import MemoryTable
+from .state import RowOptimizer, RowState
+
+_GROWTH = 1.25
+
+
+class RecentRows:
+    """The rows of the K recent classes that this rank owns, in the slots of a parameter.
+
+    The K recent classes are a global fact (:class:`RecentClasses`, kept alike on every rank); this rank owns around
+    K / R of them, so its slots have room and grow.  Per iteration about as many rows move as the batch has new ids:
+    those that leave are written to the table, those that arrive are read and brought up to date.
+
+    A row that leaves while a gradient is waiting to be applied (gradient accumulation) stays in its slot, out of the
+    softmax, until the optimizer has stepped.
+
+    Args:
+        weight: parameter whose data becomes ``[S, D]``; its dtype, device and D stay.
+        optimizer: of that parameter.
+        block: the rows of this rank.
+        num_ranks: R.
+        capacity: K, over all ranks.
+        std: standard deviation of the initial weights.
+        seed: of the initial weights.
+
+    Attributes:
+        active (Tensor, optional): ``[S]`` bool on the parameter's device, the slots that take part in the softmax;
+            None while all do.
+    """
+
+    def __init__(self, weight: nn.Parameter, optimizer: RowOptimizer, block: Block, num_ranks: int, capacity: int,
+                 std: float, seed: int) -> None:
+        self.weight, self.optimizer, self.block = weight, optimizer, block
+        self.recent = RecentClasses(capacity)
+        self.table = MemoryTable(block, weight.shape[1], std, seed, weight.dtype)
+        spread = 0 if num_ranks == 1 else 4 * math.sqrt(capacity / num_ranks)  # four standard deviations of a share
+        self._min_slots = max(1, min(math.ceil(capacity / num_ranks + spread), len(block)))
+        self._fill()
+
+    @property
+    def seed(self) -> int:
+        """Of the initial weights."""
+        return self.table.seed
+
+    def activate(self, ids: Tensor) -> None:
+        """Make ``ids[M]`` (all ranks', from the earliest to the latest) the most recent classes.
+
+        Raises:
+            ValueError: from :meth:`RecentClasses.visit`; nothing has changed then.
+        """
+        change = self.recent.visit(ids)
+        if self.weight.grad is None:  # the last gradient has been applied
+            self._write_back(self._waiting)
+            self._release(self._waiting)
+            self._waiting = self._waiting[:0]
+        mine = self.block.contains(change.left_ids)
+        leaving = self._local_slot[change.left_slots[mine]]
+        self._local_slot[change.left_slots] = -1
+        if self.weight.grad is None:
+            self._write_back(leaving)
+            self._release(leaving)
+        else:
+            self._waiting = torch.cat([self._waiting, leaving])
+        mine = self.block.contains(change.arrived_ids)
+        arrived_slots = change.arrived_slots[mine]
+        arrived_ids = self._resume_waiting(change.arrived_ids[mine], arrived_slots)
+        self._bring_in(arrived_ids, arrived_slots[self._local_slot[arrived_slots] < 0])
+        self._set_active()
+
+    def slots(self, ids: Tensor) -> Tensor:
+        """This rank's slot of each of ``ids[M]``, -1 for an id that is another rank's or not active."""
+        slots = self.recent.slots(ids)
+        return torch.where(slots >= 0, self._local_slot[slots], -1)
+
+    def present(self) -> RowState:
+        """Copies of the block's rows as they are now, in host memory."""
+        self._write_back(self._occupied())
+        rows = self.table.read(torch.arange(self.block.start, self.block.stop))
+        return rows.catch_up_(self.optimizer.step_log)
+
+    def state(self) -> tuple[RowState, dict[str, Any]]:
+        """What a checkpoint holds: the block's rows, and what else is the same on every rank.
+
+        The rows are put into the order of the recent classes, here as after loading: where they sat before is no part
+        of the checkpoint, and still the run that goes on and the one that resumes add up the same numbers in the same
+        order.
+        """
+        self._write_back(self._occupied())
+        self._fill()
+        return self.table.stored, {'seed': self.seed, 'recent': self.recent.state_dict()}
+
+    def restore(self, rows: RowState, shared: dict[str, Any]) -> None:
+        """Take over what :meth:`state` gave; ``rows`` may be the table's own tensors, filled by the loader."""
+        for stored, loaded in zip(self.table.stored, rows):
+            if stored.data_ptr() != loaded.data_ptr():
+                stored.copy_(loaded)
+        self.table.seed = shared['seed']
+        self.recent.load_state_dict(shared['recent'])
+        self._fill()
+
+    def _fill(self) -> None:
+        """Lay out the slots anew: this rank's recent rows, in the order of their global slots."""
+        mine = (self.block.contains(self.recent.ids) & (self.recent.ids >= 0)).nonzero()[:, 0]
+        num_slots = self._min_slots
+        while num_slots < len(mine):
+            num_slots = math.ceil(num_slots * _GROWTH)
+        self.weight.data = self.weight.data.new_zeros(num_slots, self.weight.shape[1])
+        self.weight.grad = None
+        self.optimizer.row_momentum = torch.zeros_like(self.weight.data)
+        self._ids = torch.full((num_slots, ), -1, dtype=torch.int64)  # the id in each local slot
+        self._free = torch.arange(num_slots)
+        self._waiting = torch.empty(0, dtype=torch.int64)  # local slots that wait for the optimizer to step
+        self._local_slot = torch.full((self.recent.capacity, ), -1, dtype=torch.int64)  # global -> local slot
+        self._bring_in(self.recent.ids[mine], mine)
+        self._set_active()
+
+    def _bring_in(self, ids: Tensor, slots: Tensor) -> None:
+        """Read rows from the table, bring them up to date, and put them into free local slots."""
+        while len(ids) > len(self._free):
+            self._grow()
+        local, self._free = self._free[:len(ids)], self._free[len(ids):]
+        rows = self.table.read(ids).catch_up_(self.optimizer.step_log)
+        on_device = local.to(self.weight.device)
+        self.weight.data.index_copy_(0, on_device, rows.weight.to(self.weight.device))
+        self.optimizer.row_momentum.index_copy_(0, on_device, rows.momentum.to(self.weight.device))
+        self._ids[local] = ids
+        self._local_slot[slots] = local
+
+    def _resume_waiting(self, ids: Tensor, slots: Tensor) -> Tensor:
+        """Put arrivals that are still waiting in a local slot back to work there; returns the other ids."""
+        match = ids[:, None] == self._ids[self._waiting]
+        back, where = match.nonzero(as_tuple=True)
+        self._local_slot[slots[back]] = self._waiting[where]
+        self._waiting = self._waiting[~match.any(0)]
+        return ids[~match.any(1)]
+
+    def _write_back(self, local: Tensor) -> None:
+        on_device = local.to(self.weight.device)
+        weight = self.weight.detach()[on_device].cpu()
+        momentum = self.optimizer.row_momentum[on_device].cpu()
+        clock = torch.full((len(local), ), len(self.optimizer.step_log), dtype=torch.int64)
+        self.table.write(self._ids[local], RowState(weight, momentum, clock))
+
+    def _release(self, local: Tensor) -> None:
+        """Empty local slots: an empty slot holds zeros, which decay and momentum leave as they are."""
+        on_device = local.to(self.weight.device)
+        self.weight.data.index_fill_(0, on_device, 0)
+        self.optimizer.row_momentum.index_fill_(0, on_device, 0)
+        self._ids[local] = -1
+        self._free = torch.cat([self._free, local])
+
+    def _grow(self) -> None:
+        old = len(self._ids)
+        extra = math.ceil(old * _GROWTH) - old
+
+        def longer(tensor: Tensor, value: float = 0) -> Tensor:
+            return torch.cat([tensor, tensor.new_full((extra, *tensor.shape[1:]), value)])
+
+        grad = self.weight.grad
+        self.weight.grad = None
+        self.weight.data = longer(self.weight.data)
+        self.weight.grad = None if grad is None else longer(grad)
+        self.optimizer.row_momentum = longer(self.optimizer.row_momentum)
+        self._ids = longer(self._ids, -1)
+        self._free = torch.cat([self._free, torch.arange(old, old + extra)])
+
+    def _occupied(self) -> Tensor:
+        return (self._ids >= 0).nonzero()[:, 0]
+
+    def _set_active(self) -> None:
+        active = torch.zeros(len(self._ids), dtype=torch.bool)
+        active[self._local_slot[self._local_slot >= 0]] = True
+        self.active: Optional[Tensor] = None if bool(active.all()) else active.to(self.weight.device)
