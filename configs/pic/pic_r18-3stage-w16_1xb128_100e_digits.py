@@ -35,12 +35,14 @@ train_dataloader = dict(
     dataset=dict(
         type='InstanceDataset', data_root=data_root + 'train',
         pipeline=[load, resize, *view_pipeline, dict(type='PackInputs')]))
-labelled = dict(
+bank_dataloader = dict(
     batch_size=256,
     num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=False),
     collate_fn=dict(type='default_collate'),
-    dataset=dict(type='CustomDataset', pipeline=[load, resize, dict(type='PackInputs')]))
+    dataset=dict(
+        type='CustomDataset', data_root=data_root + 'train', pipeline=[load, resize, dict(type='PackInputs')]))
+query_dataloader = {**bank_dataloader, 'dataset': {**bank_dataloader['dataset'], 'data_root': data_root + 'test'}}
 
 # optimizer: all parameters, rows included, by one SGD
 optim_wrapper = dict(
@@ -56,9 +58,5 @@ train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs)
 default_hooks = dict(logger=dict(interval=12), checkpoint=dict(interval=10))
 custom_hooks = [
     *_base_.custom_hooks,
-    dict(
-        type='KNNHook',
-        interval=10,
-        bank_dataloader={**labelled, 'dataset': {**labelled['dataset'], 'data_root': data_root + 'train'}},
-        query_dataloader={**labelled, 'dataset': {**labelled['dataset'], 'data_root': data_root + 'test'}}),
+    dict(type='KNNHook', interval=10, bank_dataloader=bank_dataloader, query_dataloader=query_dataloader),
 ]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from pic_plugin.functional.initial_rows import initial_rows
 from pic_plugin.sharding import Block
 
-from .state import RowOptimizer, RowState
+from .state import RowOptimizer, RowState, replace_data_
 
 
 class AllRows:
@@ -27,8 +27,7 @@ class AllRows:
         rows = initial_rows(ids, weight.shape[1], std, seed, weight.dtype).to(weight.device)
         # a rank without rows keeps one slot, so that its column of the logits is not empty
         self.active: Optional[Tensor] = None if len(block) else torch.zeros(1, dtype=torch.bool, device=weight.device)
-        weight.data = rows if len(block) else weight.new_zeros(1, weight.shape[1])
-        weight.grad = None
+        replace_data_(weight, rows if len(block) else weight.data.new_zeros(1, weight.shape[1]))
         optimizer.row_momentum = torch.zeros_like(weight.data)
 
     def activate(self, ids: Tensor) -> None:

@@ -9,7 +9,7 @@ from pic_plugin.functional.recent import RecentClasses
 from pic_plugin.sharding import Block
 
 from .memory import MemoryTable
-from .state import RowOptimizer, RowState
+from .state import RowOptimizer, RowState, replace_data_
 
 _GROWTH = 1.25
 
@@ -114,8 +114,7 @@ class RecentRows:
         num_slots = self._min_slots
         while num_slots < len(mine):
             num_slots = math.ceil(num_slots * _GROWTH)
-        self.weight.data = self.weight.data.new_zeros(num_slots, self.weight.shape[1])
-        self.weight.grad = None
+        replace_data_(self.weight, self.weight.data.new_zeros(num_slots, self.weight.shape[1]))
         self.optimizer.row_momentum = torch.zeros_like(self.weight.data)
         self._ids = torch.full((num_slots, ), -1, dtype=torch.int64)  # the id in each local slot
         self._free = torch.arange(num_slots)
@@ -167,8 +166,7 @@ class RecentRows:
             return torch.cat([tensor, tensor.new_full((extra, *tensor.shape[1:]), value)])
 
         grad = self.weight.grad
-        self.weight.grad = None
-        self.weight.data = longer(self.weight.data)
+        replace_data_(self.weight, longer(self.weight.data))
         self.weight.grad = None if grad is None else longer(grad)
         self.optimizer.row_momentum = longer(self.optimizer.row_momentum)
         self._ids = longer(self._ids, -1)

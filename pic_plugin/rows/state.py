@@ -1,7 +1,8 @@
 """What a row is, and what the rows need of the optimizer."""
 from typing import NamedTuple, Protocol
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from pic_plugin.functional.weight_correction import StepLog, correct_
 
@@ -29,3 +30,14 @@ class RowOptimizer(Protocol):
     """
     step_log: StepLog
     row_momentum: Tensor
+
+
+def replace_data_(parameter: nn.Parameter, data: Tensor) -> None:
+    """Give ``parameter`` data of another shape, and no gradient.
+
+    Autograd keeps the shape that a parameter had for as long as something holds a graph it was in (a loss that is kept
+    for the log, say), and would refuse the next gradient.  A change of dtype makes it forget, so there is one between.
+    """
+    parameter.grad = None
+    parameter.data = data.new_empty(0, dtype=torch.float16 if data.dtype != torch.float16 else torch.float32)
+    parameter.data = data

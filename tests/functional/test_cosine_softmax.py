@@ -1,0 +1,42 @@
+import math
+
+import pytest
+import torch
+
+from pic_plugin.functional.cosine_softmax import cosine_softmax_loss, inner_product_logits
+
+
+def naive_loss(features, weight, target, temperature):
+    """Eq. 1, as it stands."""
+
+    def cosine(a, b):
+        return sum(x * y for x, y in zip(a, b)) / math.sqrt(sum(x * x for x in a)) / math.sqrt(sum(y * y for y in b))
+
+    total = 0.0
+    for z, i in zip(features.tolist(), target.tolist()):
+        exponentials = [math.exp(cosine(w, z) / temperature) for w in weight.tolist()]
+        total -= math.log(exponentials[i] / sum(exponentials))
+    return total / len(features)
+
+
+@pytest.mark.parametrize('temperature', [0.2, 1.0])
+def test_equation_1(temperature):
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(5, 7, dtype=torch.float64, generator=generator)
+    weight = torch.randn(11, 7, dtype=torch.float64, generator=generator) * 3
+    target = torch.tensor([0, 10, 3, 3, 7])
+    loss = cosine_softmax_loss(features, weight, target, temperature)
+    assert loss.item() == pytest.approx(naive_loss(features, weight, target, temperature), abs=1e-12)
+
+
+def test_gradients():
+    generator = torch.Generator().manual_seed(1)
+    features = torch.randn(3, 4, dtype=torch.float64, generator=generator, requires_grad=True)
+    weight = torch.randn(5, 4, dtype=torch.float64, generator=generator, requires_grad=True)
+    target = torch.tensor([1, 1, 4])
+    assert torch.autograd.gradcheck(lambda z, w: cosine_softmax_loss(z, w, target, 0.3), (features, weight))
+
+
+def test_plain_softmax_logits():
+    features, weight = torch.randn(3, 4), torch.randn(5, 4)
+    torch.testing.assert_close(inner_product_logits(features, weight, 0.5), features @ weight.T / 0.5)

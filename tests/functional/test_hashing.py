@@ -1,0 +1,35 @@
+import torch
+
+from pic_plugin.functional.hashing import hash64, uniform
+
+
+def test_is_splitmix64():
+    # the first outputs of SplitMix64 with seed 1234567, as its reference implementation publishes them
+    expected = [6457827717110365317, 3203168211198807973, 9817491932198370423]
+    increment = 0x9E3779B97F4A7C15
+    seeds = [(1234567 + i * increment) % 2**64 for i in range(3)]
+    signed = torch.tensor([seed - 2**64 if seed >= 2**63 else seed for seed in seeds])
+    assert [value % 2**64 for value in hash64(signed).tolist()] == expected
+
+
+def test_bits_are_balanced_and_keys_independent():
+    keys = torch.arange(1 << 14)
+    for values in (hash64(keys), hash64(3, keys), hash64(keys, 3)):
+        ones = torch.stack([(values >> bit) & 1 for bit in range(64)]).double().mean(1)
+        assert (ones - 0.5).abs().max() < 5 * 0.5 / 128  # five standard deviations
+        assert len(values.unique()) == len(values)
+    assert not torch.equal(hash64(keys, 3), hash64(3, keys))
+
+
+def test_broadcasts():
+    rows, columns = torch.arange(3)[:, None], torch.arange(4)
+    table = hash64(7, rows, columns)
+    assert table.shape == (3, 4)
+    assert table[2, 1] == hash64(7, 2, 1)
+
+
+def test_uniform_is_open_and_uniform():
+    values = uniform(5, torch.arange(1 << 16))
+    assert 0 < values.min() and values.max() < 1
+    assert abs(values.mean() - 0.5) < 5 * (1 / 12)**0.5 / 256
+    assert torch.histc(values, 16, 0, 1).sub(4096).abs().max() < 5 * 62

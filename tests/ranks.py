@@ -1,0 +1,27 @@
+"""Run a function on several gloo ranks."""
+import os
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+
+def _rank_main(rank: int, function: Callable, world_size: int, folder: str, args: tuple) -> None:
+    torch.set_num_threads(1)
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world_size))
+    dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=world_size)
+    torch.save(function(rank, world_size, *args), f'{folder}/{rank}.pt')
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def run_ranks(function: Callable, world_size: int, *args: Any) -> list[Any]:
+    """``function(rank, world_size, *args)`` of every rank; one rank runs here, without a process group."""
+    if world_size == 1:
+        return [function(0, 1, *args)]
+    with tempfile.TemporaryDirectory() as folder:
+        mp.spawn(_rank_main, (function, world_size, folder, args), world_size)
+        return [torch.load(f'{folder}/{rank}.pt', weights_only=False) for rank in range(world_size)]
