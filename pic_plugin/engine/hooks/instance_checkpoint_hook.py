@@ -3,6 +3,7 @@ import os
 import pickle
 import random
 import shutil
+from collections import deque
 from pathlib import Path
 from typing import Any, Optional
 
@@ -75,6 +76,8 @@ class InstanceCheckpointHook(CheckpointHook):
         """
         super().before_train(runner)
         self._check_interval(runner)
+        if runner.rank == 0:
+            _remove_unnamed_rows(Path(self.out_dir))
         if (saved := getattr(self, '_to_restore', None)) is not None:
             self._restore(runner, saved)
             self._to_restore = None
@@ -128,10 +131,10 @@ class InstanceCheckpointHook(CheckpointHook):
         dropped: list[int] = []
         if self.max_keep_ckpts > 0:
             kept = [kept for kept in self.keep_ckpt_ids if kept != step] + [step]
-            dropped, kept = kept[:-self.max_keep_ckpts], kept[-self.max_keep_ckpts:]
-            self.keep_ckpt_ids.clear()
-            self.keep_ckpt_ids.extend(kept)
+            # the checkpoint knows of those that are to be deleted: if this process dies before, the next one does it
             runner.message_hub.update_info('keep_ckpt_ids', kept)
+            dropped = kept[:-self.max_keep_ckpts]
+            self.keep_ckpt_ids = deque(kept[-self.max_keep_ckpts:])
         self.last_ckpt = str(out_dir / name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
         meta = {**meta, 'instance_rows': {'folder': rows_name, 'num_instances': num_instances, **shared,
@@ -148,8 +151,7 @@ class InstanceCheckpointHook(CheckpointHook):
             _publish(pointer.with_suffix('.partial'), pointer)
             for old in dropped:
                 (out_dir / self.filename_tmpl.format(old)).unlink(missing_ok=True)
-                _remove_rows(out_dir, self.filename_tmpl.format(old))
-            _remove_rows(out_dir, name, but=rows_name)
+            _remove_unnamed_rows(out_dir)
 
     def _check_interval(self, runner: Runner) -> None:
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
@@ -185,9 +187,9 @@ def _to_resume(runner: Runner) -> Optional[str]:
     return (runner._load_from or latest_checkpoint(runner)) if runner._resume else None
 
 
-def _load_tensors_only(path: Any) -> None:
+def _load_tensors_only(path: Any) -> dict:
     try:
-        torch.load(path, map_location='cpu', weights_only=True, mmap=True)
+        return torch.load(path, map_location='cpu', weights_only=True, mmap=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise ValueError(f'{path} is not a checkpoint of tensors and plain values; loading it might run code, so it is '
                          f'not loaded ({error})') from error
@@ -206,10 +208,15 @@ def _rows_name(checkpoint: str, suffix: int) -> str:
     return Path(checkpoint).stem + '.rows' + (f'-{suffix}' if suffix else '')
 
 
-def _remove_rows(out_dir: Path, checkpoint: str, but: Optional[str] = None) -> None:
-    for folder in out_dir.glob(_rows_name(checkpoint, 0) + '*'):
-        if folder.name != but:
-            shutil.rmtree(folder)
+def _remove_unnamed_rows(out_dir: Path) -> None:
+    """Remove the rows that no checkpoint names: of one that was deleted, or written again, or never completed."""
+    for folder in out_dir.glob('*.rows*'):
+        checkpoint = out_dir / f'{folder.name.split(".rows")[0]}.pth'
+        if checkpoint.exists():
+            others = len(list(out_dir.glob(_rows_name(checkpoint.name, 0) + '*'))) - 1
+            if not others or _load_tensors_only(checkpoint)['meta']['instance_rows']['folder'] == folder.name:
+                continue
+        shutil.rmtree(folder)
 
 
 def _publish(partial: Path, path: Path) -> None:

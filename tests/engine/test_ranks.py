@@ -1,0 +1,62 @@
+"""Ranks do not matter: 1, 2, 3 and 4 of them, on the same global batches."""
+import pytest
+import torch
+from mmengine.model import MMDistributedDataParallel
+from mmpretrain.structures import DataSample
+
+from pic_plugin.engine import WeightCorrectingOptimWrapper
+from pic_plugin.models import PIC
+from pic_plugin.sharding import Ranks
+from tests.ranks import run_ranks
+from tests.tiny import TinyBackbone  # noqa: F401  (registers it)
+
+NUM_INSTANCES, GLOBAL_BATCH, NUM_STEPS = 29, 12, 40  # 29 rows: no number of ranks divides them
+
+
+def train(rank, world_size, num_negatives, unreadable):
+    torch.manual_seed(0)
+    model = PIC(
+        backbone=dict(type='mmpretrain.TinyBackbone'),
+        head=dict(type='mmpretrain.CosineInstanceHead', in_channels=6, num_negatives=num_negatives, temperature=0.3),
+        data_preprocessor=dict(type='mmpretrain.SelfSupDataPreprocessor'), num_large_views=1).double()
+    wrapped = model if world_size == 1 else MMDistributedDataParallel(model, device_ids=None)
+    ranks = Ranks.of_world()
+    wrapper = WeightCorrectingOptimWrapper(
+        torch.optim.SGD(model.parameters(), lr=0.3, momentum=0.9, weight_decay=1e-2), accumulative_counts=2,
+        clip_grad=dict(max_norm=0.4))
+    wrapper.track_rows(model.head.weight, ranks)
+    model.head.allocate_rows(NUM_INSTANCES, GLOBAL_BATCH, wrapper, ranks, seed=5)
+
+    generator = torch.Generator().manual_seed(1)
+    losses, grads = [], []
+    for step in range(NUM_STEPS):
+        ids = torch.randint(0, NUM_INSTANCES, (GLOBAL_BATCH, ), generator=generator)
+        views = torch.randint(0, 256, (2, GLOBAL_BATCH, 1, 8, 8), generator=generator) / 64.0 - 2
+        mine = slice(rank, None, world_size)  # every R-th sample of the stream
+        samples = []
+        for position, i in enumerate(ids.tolist()):
+            broken = unreadable and (step + position) % 7 == 0
+            samples.append(DataSample(metainfo=dict(sample_idx=i, unreadable='broken' if broken else None)))
+        activate = ids.clone()
+        broken = torch.tensor([sample.unreadable is not None for sample in samples])
+        activate[broken] = -1 - ids[broken]
+        model.head.activate(activate[mine])
+        with wrapper.optim_context(wrapped):
+            loss = wrapped([view[mine] for view in views], samples[mine], mode='loss')['loss']
+        losses.append(loss.item())
+        wrapper.backward(wrapper.scale_loss(loss))
+        if wrapper.should_update():
+            grads.append(torch.cat([p.grad.flatten() for p in model.backbone.parameters()]))
+            wrapper.step()
+            wrapper.zero_grad()
+    return torch.tensor(losses), torch.stack(grads), *model.head.gather_rows()
+
+
+@pytest.mark.parametrize('num_negatives, unreadable', [(14, False), (None, False), (14, True)])
+def test_loss_gradients_and_rows_are_those_of_one_process(num_negatives, unreadable):
+    expected = run_ranks(train, 1, num_negatives, unreadable)[0]
+    for world_size in (2, 3, 4) if num_negatives and not unreadable else (3, ):
+        results = run_ranks(train, world_size, num_negatives, unreadable)
+        for result in results:
+            for got, want in zip(result, expected):
+                torch.testing.assert_close(got, want, rtol=0, atol=1e-10)

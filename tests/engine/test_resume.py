@@ -1,0 +1,111 @@
+"""A run that is killed anywhere and resumed ends with the bits of the run that was not."""
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.tiny import ROOT, assert_same, write_images
+
+NUM_EPOCHS = 12
+
+
+def start(tmp_path, name, world_size, changes, resume=False, kill=None):
+    """The processes of one run, one a rank."""
+    rendezvous = tmp_path / f'rendezvous-{time.time_ns()}'
+    processes = []
+    for rank in range(world_size):
+        options = dict(rank=rank, world_size=world_size, images=str(tmp_path / 'images'), changes=changes,
+                       work_dir=str(tmp_path / name), result=str(tmp_path / f'{name}.pt'), resume=resume, kill=kill,
+                       rendezvous=str(rendezvous))
+        processes.append(subprocess.Popen(
+            [sys.executable, '-m', 'tests.engine.train_tiny', json.dumps(options)], cwd=ROOT, start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=(tmp_path / f'{name}-{rank}.err').open('w')))
+    return processes
+
+
+def kill(processes):
+    for process in processes:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)  # with the loader's workers
+        except ProcessLookupError:
+            pass
+        process.wait()
+
+
+def finish(processes):
+    """Wait for all; where one ends badly, kill the others.  True if all went well."""
+    while any(process.poll() is None for process in processes):
+        if any(process.poll() not in (None, 0) for process in processes):
+            kill(processes)
+        time.sleep(0.05)
+    return all(process.returncode == 0 for process in processes)
+
+
+def run(tmp_path, name, world_size, changes, **kwargs):
+    processes = start(tmp_path, name, world_size, changes, **kwargs)
+    assert finish(processes), (tmp_path / f'{name}-0.err').read_text()
+    return torch.load(tmp_path / f'{name}.pt', weights_only=True)
+
+
+def checkpoint_is_whole(work_dir):
+    """The file that last_checkpoint names is there, with the rows that it names."""
+    pointer = work_dir / 'last_checkpoint'
+    if pointer.exists():
+        path = Path(pointer.read_text())
+        meta = torch.load(path, weights_only=True)['meta']
+        assert (path.parent / meta['instance_rows']['folder'] / '.metadata').exists()
+
+
+def settings(num_workers, **changes):
+    return {'train_dataloader.num_workers': num_workers, 'train_dataloader.persistent_workers': num_workers > 0,
+            'train_cfg.max_epochs': NUM_EPOCHS, 'default_hooks.checkpoint.max_keep_ckpts': 1,
+            'model.backbone.dropout': 0.2, **changes}
+
+
+# (name, which call, after it) of what the checkpoint hook calls on rank 0
+SAVING = [('save_rows', 3, False), ('save_rows', 2, True), ('_load_tensors_only', 3, False), ('_publish', 4, False),
+          ('_publish', 4, True), ('_publish', 5, True), ('_publish', 6, True), ('_remove_unnamed_rows', 2, False)]
+
+
+@pytest.mark.parametrize('world_size', [1, 2])
+def test_killed_while_saving(tmp_path, world_size):
+    write_images(tmp_path / 'images', 23)
+    changes = settings(0)
+    expected = run(tmp_path, 'whole', world_size, changes)
+    for i, point in enumerate(SAVING):
+        processes = start(tmp_path, 'killed', world_size, changes, resume=i > 0, kill=point)
+        assert not finish(processes)
+        assert processes[0].returncode == -signal.SIGKILL, (tmp_path / 'killed-0.err').read_text()
+        checkpoint_is_whole(tmp_path / 'killed')
+    assert_same(run(tmp_path, 'killed', world_size, changes, resume=True), expected)
+    assert not (tmp_path / 'killed/partial').exists()
+    assert sorted(path.name for path in (tmp_path / 'killed').glob('epoch_*')) == [
+        f'epoch_{NUM_EPOCHS}.pth', f'epoch_{NUM_EPOCHS}.rows']
+
+
+@pytest.mark.parametrize('num_workers, world_size, changes', [
+    (0, 1, {'optim_wrapper.accumulative_counts': 2}),
+    (2, 1, {'model.head.num_negatives': None}),
+    (2, 2, {}),
+])
+def test_killed_at_random_moments(tmp_path, num_workers, world_size, changes):
+    write_images(tmp_path / 'images', 23)
+    # the uninterrupted run has no workers: the views do not depend on their number
+    expected = run(tmp_path, 'whole', world_size, settings(0, **changes))
+    moments = random.Random(world_size)
+    for attempt in range(3):
+        processes = start(tmp_path, 'killed', world_size, settings(num_workers, **changes), resume=attempt > 0)
+        while not (tmp_path / 'killed/started-0').exists() and processes[0].poll() is None:
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 1.0))
+        kill(processes)
+        (tmp_path / 'killed/started-0').unlink(missing_ok=True)
+        checkpoint_is_whole(tmp_path / 'killed')
+    assert_same(run(tmp_path, 'killed', world_size, settings(num_workers, **changes), resume=True), expected)

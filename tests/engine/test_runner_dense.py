@@ -1,0 +1,108 @@
+"""The lazy path is dense SGD, through the real Runner, hooks, wrapper, sampler and config."""
+import copy
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+from tests.dense import DenseTable
+from tests.tiny import network_of, rows_of, tiny_config, write_images
+
+
+@HOOKS.register_module(force=True)
+class RecordHook(Hook):
+    """What each iteration saw."""
+
+    priority = 'VERY_LOW'
+
+    def __init__(self):
+        self.iterations = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        inputs = data_batch['inputs']
+        self.iterations.append(dict(
+            views=[view.clone() for view in (inputs if isinstance(inputs, list) else [inputs])],
+            ids=torch.tensor([sample.sample_idx for sample in data_batch['data_samples']]),
+            groups=[{name: group[name] for name in ('lr', 'momentum', 'weight_decay')}
+                    for group in runner.optim_wrapper.optimizer.param_groups]))
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.iterations[-1]['loss'] = outputs['loss'].item()
+        self.iterations[-1]['stepped'] = len(runner.optim_wrapper.step_log)
+
+
+def multi_view(cfg, num_views):
+    load, crop, pack = cfg.train_dataloader.dataset.pipeline
+    cfg.train_dataloader.dataset.pipeline = [
+        load, dict(type='MultiView', num_views=num_views, transforms=[[crop]] * len(num_views)), pack]
+
+
+CASES = {
+    'recent': {},
+    'all classes': {'model.head.num_negatives': None},
+    'accumulation and clipping': {
+        'optim_wrapper.accumulative_counts': 3, 'optim_wrapper.clip_grad': dict(max_norm=0.5)},
+    'options of the rows': {
+        'optim_wrapper.paramwise_cfg': dict(custom_keys={'head.weight': dict(lr_mult=3.0, decay_mult=0.5)})},
+    'two views': dict(num_views=[2]),
+    'multi-crop': {'num_views': [1, 2], 'model.num_large_views': 1},
+    'momentum schedule': {'param_scheduler': [
+        dict(type='LinearMomentum', start_factor=0.5, by_epoch=False, begin=0, end=20),
+        dict(type='PolyLR', by_epoch=False, begin=0, end=24)]},
+}
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_runner_equals_dense_sgd(case, tmp_path):
+    changes = dict(CASES[case])
+    num_views = changes.pop('num_views', None)
+    num_images = 23
+    cfg = tiny_config(write_images(tmp_path / 'images', num_images), tmp_path / 'run',
+                      **{'train_cfg.max_epochs': 12, 'default_hooks.checkpoint.interval': 3, **changes})
+    if num_views:
+        multi_view(cfg, num_views)
+    cfg.custom_hooks.append(dict(type='RecordHook'))
+    runner = Runner.from_cfg(cfg)
+    model = runner.model.double()
+    start = copy.deepcopy(model.backbone)
+    model.init_weights = lambda: None  # keep the start that was copied
+    runner.train()
+    record = next(hook for hook in runner.hooks if isinstance(hook, RecordHook)).iterations
+
+    dense = DenseTable(num_images, 6, model.head.num_negatives, 0.3, runner.seed)
+    names = [name for name, _ in model.named_parameters()]
+    parameters = [dense.weight if name == 'head.weight' else start.get_parameter(name.removeprefix('backbone.'))
+                  for name in names]
+    groups = record[0]['groups']
+    optimizer = torch.optim.SGD([{'params': [p], **groups[0]} for p in parameters] if len(groups) > 1 else parameters,
+                                **groups[0])
+    mean, std = 127.0, 64.0
+    steps, counts = 0, cfg.optim_wrapper.get('accumulative_counts', 1)
+    remainder = len(record) - len(record) % counts
+    for i, iteration in enumerate(record):
+        for group, options in zip(optimizer.param_groups, iteration['groups']):
+            group.update(options)
+        ids = iteration['ids']
+        dense.visit(ids.tolist())
+        losses = []
+        for v, view in enumerate(iteration['views']):
+            features = start((view.double() - mean) / std)[0]
+            losses.append(dense.loss(features, ids, train_rows=v < (model.num_large_views or len(iteration['views']))))
+        loss = sum(losses) / len(losses)
+        assert loss.item() == pytest.approx(iteration['loss'], abs=1e-10)
+        (loss / (counts if i < remainder else len(record) % counts)).backward()
+        if iteration['stepped'] > steps:
+            steps += 1
+            if cfg.optim_wrapper.get('clip_grad'):
+                torch.nn.utils.clip_grad_norm_(parameters, 0.5)
+            optimizer.step()
+            optimizer.zero_grad()
+
+    weight, momentum = rows_of(runner)
+    assert len(record) == 12 * 6 and steps == -(-len(record) // counts)
+    torch.testing.assert_close(weight, dense.weight.data, rtol=0, atol=1e-10)
+    torch.testing.assert_close(momentum, optimizer.state[dense.weight]['momentum_buffer'], rtol=0, atol=1e-10)
+    for name, tensor in network_of(runner).items():
+        torch.testing.assert_close(tensor, start.state_dict()[name.removeprefix('backbone.')], rtol=0, atol=1e-10)
