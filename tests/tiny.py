@@ -42,7 +42,7 @@ def tiny_config(images: Path, work_dir: Path, **changes: Any) -> Config:
     cfg = Config.fromfile(ROOT / 'configs/_base_/default_runtime.py')
     cfg.merge_from_dict(dict(
         work_dir=str(work_dir),
-        experiment_name=work_dir.name,
+        experiment_name=str(work_dir).replace('/', '_'),  # mmengine keeps one log per name
         model=dict(
             type='PIC',
             data_preprocessor=dict(type='SelfSupDataPreprocessor', mean=[127.0], std=[64.0]),

@@ -40,6 +40,11 @@ class _WeightCorrection(OptimWrapper):
         """
         self._rows, self._ranks = rows, ranks
         self._row_group  # noqa: B018  (raises where there is none)
+        # the rows will have a momentum before the first step, and fused SGD wants all parameters to have one, or none
+        for group in self.optimizer.param_groups:
+            for parameter in group['params']:
+                if group['momentum'] and self.optimizer.state[parameter].get('momentum_buffer') is None:
+                    self.optimizer.state[parameter]['momentum_buffer'] = torch.zeros_like(parameter)
 
     @property
     def row_momentum(self) -> Tensor:

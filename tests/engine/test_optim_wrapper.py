@@ -1,0 +1,96 @@
+from unittest.mock import patch
+
+import pytest
+import torch
+
+from pic_plugin.engine import AmpWeightCorrectingOptimWrapper, WeightCorrectingOptimWrapper
+from pic_plugin.sharding import Ranks
+
+
+def parameters():
+    torch.manual_seed(0)
+    return [torch.nn.Parameter(torch.randn(3, 2)) for _ in range(2)]
+
+
+def tracking(params, **kwargs):
+    wrapper = WeightCorrectingOptimWrapper(torch.optim.SGD(params, **{'lr': 0.1, 'momentum': 0.9, **kwargs}))
+    wrapper.track_rows(params[1], Ranks())
+    wrapper.row_momentum = torch.zeros(3, 2)
+    return wrapper
+
+
+@pytest.mark.parametrize('optimizer, message', [
+    (lambda p: torch.optim.AdamW(p), 'optimizer must be SGD.*got AdamW'),
+    (lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True), 'optimizer.nesterov must be left out'),
+    (lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, dampening=0.5), 'optimizer.dampening must be left out'),
+    (lambda p: torch.optim.SGD(p, lr=0.1, maximize=True), 'optimizer.maximize must be left out'),
+])
+def test_only_plain_sgd(optimizer, message):
+    with pytest.raises(ValueError, match=message):
+        WeightCorrectingOptimWrapper(optimizer(parameters()))
+
+
+def test_rows_must_be_trained():
+    params = parameters()
+    wrapper = WeightCorrectingOptimWrapper(torch.optim.SGD(params[:1], lr=0.1))
+    with pytest.raises(ValueError, match='the optimizer must train the rows of the instance head'):
+        wrapper.track_rows(params[1], Ranks())
+
+
+def test_logs_the_rows_options_of_each_step():
+    params = parameters()
+    optimizer = torch.optim.SGD([dict(params=params[:1]), dict(params=params[1:], weight_decay=0.5)], lr=0.1,
+                                momentum=0.9)
+    wrapper = WeightCorrectingOptimWrapper(optimizer, accumulative_counts=2)
+    wrapper.track_rows(params[1], Ranks())
+    for lr in (0.1, 0.2, 0.3, 0.4):
+        optimizer.param_groups[1]['lr'] = lr
+        wrapper.update_params(sum(p.sum() for p in params))
+    assert wrapper.step_log.state_dict()['steps'].tolist() == [[0.2, 0.9, 0.5], [0.4, 0.9, 0.5]]
+
+
+@pytest.mark.parametrize('found_inf, steps', [(0.0, 1), (1.0, 0)])
+def test_a_step_that_a_fused_optimizer_skips_is_not_logged(found_inf, steps):
+    params = parameters()
+    before = params[0].clone()
+    wrapper = tracking(params, fused=True)
+    sum(p.sum() for p in params).backward()
+    wrapper.optimizer.grad_scale = torch.tensor(1.0)  # set by the gradient scaler while it steps
+    wrapper.optimizer.found_inf = torch.tensor(found_inf)
+    wrapper.optimizer.step()
+    assert torch.equal(params[0], before) == bool(found_inf)
+    assert len(wrapper.step_log) == steps
+
+
+@pytest.mark.parametrize('overflow', [False, True])
+def test_a_step_that_the_gradient_scaler_skips_is_not_logged(overflow):
+    params = parameters()
+    before = params[0].clone()
+    # mmengine's AMP asks for an accelerator; torch's scaler works on the CPU as well
+    with patch('mmengine.optim.optimizer.amp_optimizer_wrapper.is_cuda_available', return_value=True), \
+            patch('mmengine.optim.optimizer.amp_optimizer_wrapper.GradScaler',
+                  lambda **kwargs: torch.amp.GradScaler('cpu', **kwargs)):
+        wrapper = AmpWeightCorrectingOptimWrapper(
+            optimizer=torch.optim.SGD(params, lr=0.1, momentum=0.9), loss_scale=dict(init_scale=4.0))
+    wrapper.track_rows(params[1], Ranks())
+    loss = sum(p.sum() for p in params)
+    wrapper.update_params(loss * torch.inf if overflow else loss)
+    assert len(wrapper.step_log) == (0 if overflow else 1)
+    assert torch.equal(params[0], before) == overflow
+    assert wrapper.state_dict()['loss_scaler']['scale'] == (2.0 if overflow else 4.0)
+
+
+def test_state_has_the_log_and_not_the_rows_momentum():
+    params = parameters()
+    wrapper = tracking(params)
+    wrapper.update_params(sum((p**2).sum() for p in params))
+    state = wrapper.state_dict()
+    assert list(state['state']) == [0]
+    other_params = parameters()
+    other = tracking(other_params)
+    other.row_momentum = torch.full((3, 2), 7.0)
+    other.load_state_dict(state)
+    assert torch.equal(other.optimizer.state[other_params[0]]['momentum_buffer'],
+                       wrapper.optimizer.state[params[0]]['momentum_buffer'])
+    assert other.row_momentum.eq(7).all()
+    assert torch.equal(other.step_log.product(torch.tensor([0])), wrapper.step_log.product(torch.tensor([0])))

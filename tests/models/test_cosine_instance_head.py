@@ -1,0 +1,118 @@
+import pytest
+import torch
+
+from pic_plugin.engine import WeightCorrectingOptimWrapper
+from pic_plugin.functional.initial_rows import initial_rows
+from pic_plugin.models import CosineInstanceHead
+from pic_plugin.rows import AllRows, RecentRows
+from pic_plugin.sharding import Ranks
+
+
+def allocated(num_instances=20, batch_size=4, **kwargs):
+    head = CosineInstanceHead(**{'in_channels': 4, 'num_negatives': 8, **kwargs})
+    wrapper = WeightCorrectingOptimWrapper(torch.optim.SGD(head.parameters(), lr=0.1, momentum=0.9))
+    wrapper.track_rows(head.weight, Ranks())
+    head.allocate_rows(num_instances, batch_size, wrapper, Ranks(), seed=3)
+    return head
+
+
+def test_defaults_are_the_papers():
+    head = CosineInstanceHead()
+    assert (head.temperature, head.num_negatives, head.init_std, head.weight.shape[1]) == (0.2, 65536, 0.01, 128)
+
+
+def test_only_k_rows_are_at_hand():
+    head = allocated()
+    assert isinstance(head.allocated.rows, RecentRows) and head.weight.shape == (8, 4)
+    assert allocated(num_negatives=None).weight.shape == (20, 4)
+    assert isinstance(allocated(num_negatives=None).allocated.rows, AllRows)
+    assert allocated(num_negatives=100).weight.shape == (20, 4)  # no more than there are
+
+
+def test_empty_slots_take_no_part_in_the_softmax():
+    head = allocated()
+    ids = torch.tensor([3, 7, 3])
+    head.activate(ids)
+    loss = head.loss(torch.randn(1, 3, 4), ids)
+    loss.backward()
+    assert loss < 12  # two classes: at most 2 / tau + log 2; the eight would bring more
+    used = head.allocated.rows.slots(torch.tensor([3, 7]))
+    unused = [slot for slot in range(8) if slot not in used]
+    assert head.weight.grad[unused].abs().max() == 0 and head.weight.grad[used].abs().min() > 0
+    same = torch.ones(1, 3, 4)
+    head.weight.data[used] = 1
+    assert head.loss(same, ids).item() == pytest.approx(torch.log(torch.tensor(2.0)).item(), abs=1e-5)
+
+
+def test_gather_rows_before_the_first_step():
+    weight, momentum = allocated().gather_rows()
+    assert torch.equal(weight, initial_rows(torch.arange(20), 4, 0.01, 3))
+    assert torch.equal(momentum, torch.zeros(20, 4))
+
+
+def test_rows_are_no_part_of_the_state_dict():
+    head = allocated()
+    assert head.state_dict() == {}
+    before = head.weight.clone()
+    head.load_state_dict({})
+    assert torch.equal(head.weight, before)
+
+
+def test_half_precision_features_are_compared_in_the_rows_precision():
+    head = allocated()
+    ids = torch.tensor([1, 2])
+    head.activate(ids)
+    features = torch.randn(1, 2, 4).bfloat16()
+    with torch.autocast('cpu', torch.bfloat16):
+        loss = head.loss(features, ids)
+    assert loss.dtype == torch.float32
+    assert torch.equal(loss, head.loss(features.float(), ids))
+
+
+@pytest.mark.parametrize('name', ['num_negatives', 'in_channels', 'temperature', 'num_instances', 'init_std'])
+def test_not_positive(name):
+    with pytest.raises(ValueError, match=f'{name} must be positive, got 0'):
+        CosineInstanceHead(**{name: 0})
+
+
+def test_another_number_of_instances():
+    assert allocated(num_instances=20).allocated.num_instances == 20
+    with pytest.raises(ValueError, match='num_instances of the head is 21, and the data set has 20 images'):
+        head = CosineInstanceHead(num_instances=21)
+        wrapper = WeightCorrectingOptimWrapper(torch.optim.SGD(head.parameters(), lr=0.1))
+        wrapper.track_rows(head.weight, Ranks())
+        head.allocate_rows(20, 4, wrapper, Ranks(), 0)
+
+
+def test_fewer_negatives_than_the_batch():
+    with pytest.raises(ValueError, match='num_negatives must be at least the global batch of 9 samples, got 8'):
+        allocated(batch_size=9)
+
+
+def test_id_out_of_range_changes_nothing():
+    head = allocated()
+    head.activate(torch.tensor([1, 2]))
+    before = head.allocated.rows.recent.state_dict()
+    with pytest.raises(ValueError, match='sample index 20 is out of range: the head has 20 rows'):
+        head.activate(torch.tensor([3, 20]))
+    assert all(torch.equal(before[k], v) for k, v in head.allocated.rows.recent.state_dict().items())
+
+
+def test_without_the_hook():
+    with pytest.raises(RuntimeError, match="add dict\\(type='InstanceRowsHook'\\) to custom_hooks"):
+        CosineInstanceHead().loss(torch.randn(1, 2, 128), torch.tensor([0, 1]))
+    head = allocated()
+    head.activate(torch.tensor([1, 2]))
+    with pytest.raises(RuntimeError, match='rows of this batch are not active'):
+        head.loss(torch.randn(1, 2, 4), torch.tensor([1, 3]))
+
+
+def test_a_loss_that_is_not_finite_stops_before_rows_are_written():
+    head = allocated()
+    ids = torch.tensor([1, 2])
+    head.activate(ids)
+    head.loss(torch.full((1, 2, 4), torch.nan), ids)
+    head.weight.data.fill_(torch.nan)  # what the step makes of it
+    with pytest.raises(FloatingPointError, match='loss must be finite, got nan'):
+        head.activate(torch.arange(3, 11))
+    assert head.allocated.rows.table.stored.clock.eq(-1).all()
