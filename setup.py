@@ -1,4 +1,4 @@
-"""Install the plugin.  The toolboxes come by an extra: either family of their packages will do, so neither is required."""
+"""Install the plugin.  The toolboxes come by an extra: either family of packages will do, so neither is required."""
 import re
 from pathlib import Path
 

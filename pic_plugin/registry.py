@@ -8,7 +8,6 @@ from .host_packages import check_host_packages
 
 check_host_packages()
 
-from mmpretrain.registry import (  # noqa: E402  (only after the check, whose message helps more than theirs)
-    DATA_SAMPLERS, DATASETS, HOOKS, MODELS, OPTIM_WRAPPERS)
+from mmpretrain.registry import DATA_SAMPLERS, DATASETS, HOOKS, MODELS, OPTIM_WRAPPERS  # noqa: E402  (only after the check, whose message helps more than theirs)
 
 __all__ = ['DATASETS', 'DATA_SAMPLERS', 'HOOKS', 'MODELS', 'OPTIM_WRAPPERS']

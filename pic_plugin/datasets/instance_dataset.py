@@ -41,7 +41,7 @@ class InstanceDataset(CustomDataset):
         super().__init__(*args, with_label=with_label, **kwargs)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """The image, transformed; ``data_samples`` has ``sample_idx``, and ``unreadable`` where it could not be read."""
+        """The image, transformed; ``data_samples`` has ``sample_idx``, and ``unreadable``: None, or what was wrong."""
         if not self._fully_initialized:
             self.full_init()
         if isinstance(index, StreamIndex):

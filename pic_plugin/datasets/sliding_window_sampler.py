@@ -22,7 +22,7 @@ class StreamIndex(int):
     """
     key: int
 
-    def __new__(cls, index: int, key: int) -> 'StreamIndex':
+    def __new__(cls, index: int, key: int) -> 'StreamIndex':  # noqa: D102
         self = super().__new__(cls, index)
         self.key = key
         return self

@@ -2,6 +2,7 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.distributed.checkpoint as dcp
 from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
@@ -19,7 +20,7 @@ except ImportError:  # torch 2.4
 def save_rows(folder: Path, rows: RowState, num_instances: int, ranks: Ranks) -> None:
     """Write this rank's ``rows`` of ``num_instances``.  Collective; when it returns on rank 0, all is written."""
     dcp.save(_sharded(rows, num_instances, ranks), checkpoint_id=folder, process_group=ranks.host_group,
-             no_dist=ranks.size == 1)
+             no_dist=ranks.host_group is None)
 
 
 def load_rows_(folder: Path, rows: RowState, num_instances: int, ranks: Ranks) -> None:
@@ -30,18 +31,18 @@ def load_rows_(folder: Path, rows: RowState, num_instances: int, ranks: Ranks) -
     """
     try:
         dcp.load(_sharded(rows, num_instances, ranks), checkpoint_id=folder, process_group=ranks.host_group,
-                 no_dist=ranks.size == 1)
+                 no_dist=ranks.host_group is None)
     except CheckpointException as error:  # a BaseException, which would pass by most handlers
         raise ValueError(f'the rows of the checkpoint, {folder}, cannot be read: {error}') from error
 
 
 def _sharded(rows: RowState, num_instances: int, ranks: Ranks) -> dict[str, Any]:
     tensors: dict[str, Tensor] = rows._asdict()
-    if ranks.size == 1:
+    if ranks.host_group is None:
         return dict(tensors)
     mesh = DeviceMesh.from_group(ranks.host_group, 'cpu')
     return {
         name: DTensor.from_local(tensor, mesh, [Shard(0)], run_check=False,
-                                 shape=(num_instances, *tensor.shape[1:]), stride=tensor.stride())
+                                 shape=torch.Size([num_instances, *tensor.shape[1:]]), stride=tensor.stride())
         for name, tensor in tensors.items()
     }

@@ -1,15 +1,12 @@
 """Features of a labelled data set."""
-from collections.abc import Callable
-from typing import Optional
-
 import torch
-from torch import Tensor, nn
+from mmengine.model import BaseModel
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 
 @torch.no_grad()
-def extract_features(model: nn.Module, loader: DataLoader,
-                     progress: Optional[Callable] = None) -> tuple[Tensor, Tensor]:
+def extract_features(model: BaseModel, loader: DataLoader) -> tuple[Tensor, Tensor]:
     """What the backbone makes of each image: the last stage's map, averaged over the places.
 
     The model is left in the mode (training or not) that it was in.
@@ -17,7 +14,6 @@ def extract_features(model: nn.Module, loader: DataLoader,
     Args:
         model: with ``data_preprocessor`` and mmpretrain's ``mode='tensor'``.
         loader: gives ``inputs`` and ``data_samples`` with ``gt_label``.
-        progress: wraps the iterable, e.g. ``mmengine.track_iter_progress``.
 
     Returns:
         tuple: features ``[M, C]`` float32, and labels ``[M]`` int64, both on the model's device.
@@ -25,7 +21,7 @@ def extract_features(model: nn.Module, loader: DataLoader,
     was_training = model.training
     model.eval()
     features, labels = [], []
-    for batch in progress(loader) if progress else loader:
+    for batch in loader:
         batch = model.data_preprocessor(batch)
         out = model(batch['inputs'], mode='tensor')
         out = out[-1] if isinstance(out, (list, tuple)) else out

@@ -1,4 +1,4 @@
-"""What a row holds before it is visited for the first time: a function of (seed, row), so that it need not be stored."""
+"""What a row holds before its first visit: a function of (seed, row), so that it need not be stored."""
 import torch
 from torch import Tensor
 

@@ -30,6 +30,12 @@ class RecentClasses:
         ValueError: if capacity is not positive.
     """
 
+    ids: Tensor
+    _last_visit: Tensor  # [K] int64 by slot: the number of the visit, -1 where the slot is empty
+    _num_visits: int
+    _sorted_ids: Tensor  # [A] int64, the active ids, rising
+    _sorted_slots: Tensor  # [A] int64, the slot of each
+
     def __init__(self, capacity: int) -> None:
         if capacity < 1:
             raise ValueError(f'capacity must be positive, got {capacity}')
@@ -110,4 +116,5 @@ class RecentClasses:
         self.ids, self._last_visit = state['ids'].clone(), state['last_visit'].clone()
         self._num_visits = int(self._last_visit.max()) + 1
         num_active = int((self.ids >= 0).sum())
-        self._sorted_ids, self._sorted_slots = self.ids[:num_active].sort()
+        by_id = self.ids[:num_active].sort()
+        self._sorted_ids, self._sorted_slots = by_id.values, by_id.indices

@@ -118,7 +118,9 @@ def transition(lr: Tensor, momentum: Tensor, weight_decay: Tensor) -> Tensor:
     """The matrix T of one step without a gradient (Eq. 5).
 
     Args:
-        lr, momentum, weight_decay: float64 tensors of one shape ``[*]``.
+        lr: eta, float64 of any shape ``[*]``.
+        momentum: m, ``[*]``.
+        weight_decay: lambda, ``[*]``.
 
     Returns:
         Tensor: ``[*, 2, 2]``, acting on (w, u).

@@ -38,6 +38,12 @@ class RecentRows:
             None while all do.
     """
 
+    active: Optional[Tensor]
+    _ids: Tensor  # [S] int64, the id in each local slot, -1 where it is empty
+    _free: Tensor  # int64, the empty local slots
+    _waiting: Tensor  # int64, local slots of rows that left, until the optimizer has stepped
+    _local_slot: Tensor  # [K] int64, the local slot of each of RecentClasses' slots, -1 where it is another rank's
+
     def __init__(self, weight: nn.Parameter, optimizer: RowOptimizer, block: Block, num_ranks: int, capacity: int,
                  std: float, seed: int) -> None:
         self.weight, self.optimizer, self.block = weight, optimizer, block
@@ -116,10 +122,10 @@ class RecentRows:
             num_slots = math.ceil(num_slots * _GROWTH)
         replace_data_(self.weight, self.weight.data.new_zeros(num_slots, self.weight.shape[1]))
         self.optimizer.row_momentum = torch.zeros_like(self.weight.data)
-        self._ids = torch.full((num_slots, ), -1, dtype=torch.int64)  # the id in each local slot
+        self._ids = torch.full((num_slots, ), -1, dtype=torch.int64)
         self._free = torch.arange(num_slots)
-        self._waiting = torch.empty(0, dtype=torch.int64)  # local slots that wait for the optimizer to step
-        self._local_slot = torch.full((self.recent.capacity, ), -1, dtype=torch.int64)  # global -> local slot
+        self._waiting = torch.empty(0, dtype=torch.int64)
+        self._local_slot = torch.full((self.recent.capacity, ), -1, dtype=torch.int64)
         self._bring_in(self.recent.ids[mine], mine)
         self._set_active()
 
@@ -178,4 +184,4 @@ class RecentRows:
     def _set_active(self) -> None:
         active = torch.zeros(len(self._ids), dtype=torch.bool)
         active[self._local_slot[self._local_slot >= 0]] = True
-        self.active: Optional[Tensor] = None if bool(active.all()) else active.to(self.weight.device)
+        self.active = None if bool(active.all()) else active.to(self.weight.device)

@@ -5,7 +5,7 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use('Agg')
-from matplotlib import pyplot as plt  # noqa: E402  (after the choice of a backend that needs no screen)
+from matplotlib import pyplot as plt
 
 
 def read_scalars(work_dir: Path) -> list[dict]:

@@ -111,7 +111,8 @@ def test_unreadable_images_are_named_and_left_out(images, tmp_path):
     log = next((tmp_path / 'run').glob('*/*.log')).read_text()
     assert f'left out of the loss, cannot be read: {images}/a/004.png' in log
     assert '1 images could not be read and were left out of the loss' in log
-    broken = next(i for i in range(23) if runner.train_dataloader.dataset.get_data_info(i)['img_path'].endswith('004.png'))
+    paths = [runner.train_dataloader.dataset.get_data_info(i)['img_path'] for i in range(23)]
+    broken = paths.index(f'{images}/a/004.png')
     assert runner.model.head.allocated.rows.recent.slots(torch.tensor([broken])).item() == -1
     assert runner.model.head.allocated.rows.table.stored.clock[broken] == -1
 

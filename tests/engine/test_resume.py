@@ -1,4 +1,5 @@
 """A run that is killed anywhere and resumed ends with the bits of the run that was not."""
+import contextlib
 import json
 import os
 import random
@@ -32,10 +33,8 @@ def start(tmp_path, name, world_size, changes, resume=False, kill=None):
 
 def kill(processes):
     for process in processes:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # with the loader's workers
-        except ProcessLookupError:
-            pass
         process.wait()
 
 

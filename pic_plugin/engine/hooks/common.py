@@ -4,12 +4,12 @@ from typing import Optional
 
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, find_latest_checkpoint
-from torch import nn
+from mmpretrain.models import BaseSelfSupervisor
 
 from pic_plugin.models import CosineInstanceHead
 
 
-def unwrapped_model(runner: Runner) -> nn.Module:
+def unwrapped_model(runner: Runner) -> BaseSelfSupervisor:
     """The model, without DistributedDataParallel."""
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
 

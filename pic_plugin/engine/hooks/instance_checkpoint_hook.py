@@ -57,15 +57,16 @@ class InstanceCheckpointHook(CheckpointHook):
             ValueError: if the checkpoint is to be resumed and has no rows.
         """
         checkpoint.get('meta', {}).pop('config', None)  # mmengine would execute it
-        if not runner._resume:
+        if (path := _to_resume(runner)) is None:
             return
         if 'instance_rows' not in checkpoint['meta']:
-            raise ValueError(f'{_to_resume(runner)} has no rows to resume with; to start from its weights, set '
+            raise ValueError(f'{path} has no rows to resume with; to start from its weights, set '
                              'load_from without resume')
         scalars = checkpoint['message_hub']['log_scalars']
         for name, (values, counts) in scalars.items():
             scalars[name] = HistoryBuffer(values.tolist(), counts.tolist())
         self._to_restore = checkpoint['meta'].pop('instance_rows')
+        self._folder = Path(path).parent
 
     def before_train(self, runner: Runner) -> None:
         """Check that resuming is exact, and read the rows.
@@ -130,11 +131,11 @@ class InstanceCheckpointHook(CheckpointHook):
 
         dropped: list[int] = []
         if self.max_keep_ckpts > 0:
-            kept = [kept for kept in self.keep_ckpt_ids if kept != step] + [step]
+            kept = [old for old in self.keep_ckpt_ids if old != step] + [step]
             # the checkpoint knows of those that are to be deleted: if this process dies before, the next one does it
             runner.message_hub.update_info('keep_ckpt_ids', kept)
             dropped = kept[:-self.max_keep_ckpts]
-            self.keep_ckpt_ids = deque(kept[-self.max_keep_ckpts:])
+            self.keep_ckpt_ids: deque = deque(kept[-self.max_keep_ckpts:])
         self.last_ckpt = str(out_dir / name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
         meta = {**meta, 'instance_rows': {'folder': rows_name, 'num_instances': num_instances, **shared,
@@ -178,7 +179,7 @@ class InstanceCheckpointHook(CheckpointHook):
             if _data_order(runner)['stream'] != saved['stream']:
                 runner.logger.warning(f'the order of the data changes from {saved["stream"]} to {order["stream"]}')
         local, _ = rows.state()
-        load_rows_(Path(_to_resume(runner)).parent / saved['folder'], local, num_instances, ranks)
+        load_rows_(self._folder / saved['folder'], local, num_instances, ranks)
         rows.restore(local, saved)
 
 
