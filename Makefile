@@ -1,6 +1,6 @@
 # make quickstart: from a fresh clone to a trained backbone;  make test: all tests
 PYTHON ?= python3
-DIGITS := configs/pic/pic_r18-3stage-w16_1xb128_100e_digits.py
+DIGITS := configs/pic/pic_r18-3stage-w32_1xb128_40e_digits.py
 QUICKSTART := work_dirs/quickstart
 PIP := bin/python -m pip --disable-pip-version-check --quiet install
 

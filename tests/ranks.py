@@ -1,4 +1,5 @@
 """Run a function on several gloo ranks."""
+import gc
 import os
 import tempfile
 from collections.abc import Callable
@@ -14,6 +15,7 @@ def _rank_main(rank: int, function: Callable, world_size: int, folder: str, args
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world_size))
     dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=world_size)
     torch.save(function(rank, world_size, *args), f'{folder}/{rank}.pt')
+    gc.collect()  # groups that were made on the way, whose threads must not outlive Python
     dist.barrier()
     dist.destroy_process_group()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 from mmpretrain.registry import MODELS
@@ -33,6 +34,7 @@ def main() -> None:
     parser.add_argument('work_dir', type=Path, help='of the training; has backbone.pth')
     args = parser.parse_args()
     cfg = Config.fromfile(args.config)
+    MMLogger.get_instance('evaluate_features', log_level='WARNING')  # not each parameter's initialisation
     init_default_scope(cfg.default_scope)
     loaders = [Runner.build_dataloader(cfg[name]) for name in ('bank_dataloader', 'query_dataloader')]
     set_random_seed(cfg.randomness.seed)

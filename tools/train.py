@@ -1,5 +1,6 @@
 """Pre-train: python tools/train.py CONFIG, or tools/dist_train.sh CONFIG NUM_GPUS."""
 import argparse
+import gc
 import os
 from pathlib import Path
 
@@ -67,6 +68,12 @@ def main() -> None:
         use_gloo(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     runner.train()
+    if torch.distributed.is_initialized():
+        # gloo's threads take Python's lock to let go of tensors, and abort the process if it is exiting by then:
+        # with the last reference to a group goes a wait for its threads
+        del runner
+        gc.collect()
+        torch.distributed.destroy_process_group()
 
 
 if __name__ == '__main__':

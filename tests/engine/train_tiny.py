@@ -1,4 +1,5 @@
 """One rank of a tiny training run, which may kill itself: the subprocess of test_resume.py."""
+import gc
 import json
 import os
 import signal
@@ -63,6 +64,10 @@ def main() -> None:
         curve = torch.tensor(runner.message_hub.get_scalar('train/loss').data[0])
         result = dict(weight=weight, momentum=momentum, curve=curve, **network_of(runner))
         torch.save(result, options['result'])
+    if world_size > 1:  # as tools/train.py does
+        del runner
+        gc.collect()
+        dist.destroy_process_group()
 
 
 if __name__ == '__main__':
