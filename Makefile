@@ -17,7 +17,7 @@ help:
 .venv/.quickstart: requirements/torch.txt requirements/onedl.txt requirements/evaluation.txt setup.py
 	$(PYTHON) -m venv .venv
 	.venv/$(PIP) -r requirements/torch.txt 'setuptools>=77,<81' wheel
-	.venv/$(PIP) --no-cache-dir $$(grep mmcv requirements/onedl.txt)
+	.venv/$(PIP) --no-cache-dir $$(grep ^onedl-mmcv requirements/onedl.txt)
 	.venv/$(PIP) -r requirements/onedl.txt -r requirements/evaluation.txt
 	.venv/$(PIP) --no-build-isolation --no-deps -e .
 	touch $@

@@ -106,7 +106,14 @@ class RecentRows:
         return self.table.stored, {'seed': self.seed, 'recent': self.recent.state_dict()}
 
     def restore(self, rows: RowState, shared: dict[str, Any]) -> None:
-        """Take over what :meth:`state` gave; ``rows`` may be the table's own tensors, filled by the loader."""
+        """Take over what :meth:`state` gave; ``rows`` may be the table's own tensors, filled by the loader.
+
+        Raises:
+            ValueError: if the checkpoint has another number of recent classes.
+        """
+        if shared['recent'] is None:
+            raise ValueError(f'the checkpoint is of training with all classes, expected {self.recent.capacity} recent '
+                             'ones: num_negatives must be the one the run was started with')
         for stored, loaded in zip(self.table.stored, rows):
             if stored.data_ptr() != loaded.data_ptr():
                 stored.copy_(loaded)

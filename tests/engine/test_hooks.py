@@ -153,6 +153,12 @@ def test_another_number_of_negatives(images, checkpoint):
         resume(images, checkpoint, **{'model.head.num_negatives': 9})
 
 
+def test_from_all_classes_to_recent_ones(images, tmp_path):
+    trained(tiny_config(images, tmp_path / 'run', **{'model.head.num_negatives': None, 'train_cfg.max_epochs': 1}))
+    with pytest.raises(ValueError, match='training with all classes, expected 8 recent ones'):
+        resume(images, tmp_path / 'run/epoch_1.pth')
+
+
 def test_a_data_set_that_moved_is_the_same(images, checkpoint, tmp_path):
     moved = images.rename(tmp_path / 'elsewhere')
     assert resume(moved, checkpoint).epoch == 4

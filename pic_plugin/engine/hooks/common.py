@@ -1,6 +1,6 @@
 """What several hooks ask of a runner."""
 import os
-from typing import Optional
+from typing import NoReturn, Optional
 
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, find_latest_checkpoint
@@ -33,7 +33,7 @@ def latest_checkpoint(runner: Runner) -> Optional[str]:
     return find_latest_checkpoint(runner.work_dir)
 
 
-def raise_with_way_back(runner: Runner, error: FloatingPointError) -> None:
+def raise_with_way_back(runner: Runner, error: FloatingPointError) -> NoReturn:
     """Raise ``error`` again, with the checkpoint that training can go on from."""
     good = latest_checkpoint(runner)
     advice = f'the last good checkpoint is {good}; lower the learning rate and resume from it' if good else \

@@ -41,6 +41,8 @@ class InstanceCheckpointHook(CheckpointHook):
         args: as in :class:`mmengine.hooks.CheckpointHook`.
     """
 
+    _to_restore: Optional[tuple[Path, dict[str, Any]]] = None  # where the rows are, and what belongs to them
+
     def before_run(self, runner: Runner) -> None:
         """Refuse to resume from a file that would run code.
 
@@ -56,17 +58,17 @@ class InstanceCheckpointHook(CheckpointHook):
         Raises:
             ValueError: if the checkpoint is to be resumed and has no rows.
         """
-        checkpoint.get('meta', {}).pop('config', None)  # mmengine would execute it
+        meta = checkpoint.get('meta', {})
+        meta.pop('config', None)  # mmengine would execute it
         if (path := _to_resume(runner)) is None:
             return
-        if 'instance_rows' not in checkpoint['meta']:
+        if 'instance_rows' not in meta:
             raise ValueError(f'{path} has no rows to resume with; to start from its weights, set '
                              'load_from without resume')
         scalars = checkpoint['message_hub']['log_scalars']
         for name, (values, counts) in scalars.items():
             scalars[name] = HistoryBuffer(values.tolist(), counts.tolist())
-        self._to_restore = checkpoint['meta'].pop('instance_rows')
-        self._folder = Path(path).parent
+        self._to_restore = Path(path).parent, meta.pop('instance_rows')
 
     def before_train(self, runner: Runner) -> None:
         """Check that resuming is exact, and read the rows.
@@ -79,9 +81,10 @@ class InstanceCheckpointHook(CheckpointHook):
         self._check_interval(runner)
         if runner.rank == 0:
             _remove_unnamed_rows(Path(self.out_dir))
-        if (saved := getattr(self, '_to_restore', None)) is not None:
-            self._restore(runner, saved)
+        if self._to_restore is not None:
+            self._restore(runner, *self._to_restore)
             self._to_restore = None
+        self._data = _data_identity(runner)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[Any] = None) -> None:
         """Seed what the model draws (dropout, ...) by (seed, epoch, rank), once the epoch's loader is up."""
@@ -138,8 +141,7 @@ class InstanceCheckpointHook(CheckpointHook):
             self.keep_ckpt_ids: deque = deque(kept[-self.max_keep_ckpts:])
         self.last_ckpt = str(out_dir / name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
-        meta = {**meta, 'instance_rows': {'folder': rows_name, 'num_instances': num_instances, **shared,
-                                          **_data_order(runner)}}
+        meta = {**meta, 'instance_rows': {'folder': rows_name, **self._data, **shared}}
         runner.save_checkpoint(str(partial), name, save_optimizer=self.save_optimizer,
                                save_param_scheduler=self.save_param_scheduler, meta=meta, by_epoch=self.by_epoch)
         if runner.rank == 0:
@@ -165,21 +167,21 @@ class InstanceCheckpointHook(CheckpointHook):
                 raise ValueError(f'accumulative_counts must divide the {iters} iterations between checkpoints, got '
                                  f'{counts}: the gradients that were not applied yet would be lost on resume')
 
-    def _restore(self, runner: Runner, saved: dict[str, Any]) -> None:
+    def _restore(self, runner: Runner, folder: Path, saved: dict[str, Any]) -> None:
         num_instances, ranks, rows, _ = instance_head(runner).allocated
+        data = _data_identity(runner)
         if saved['num_instances'] != num_instances:
             raise ValueError(f'the checkpoint is of a data set of {saved["num_instances"]} images, got one of '
                              f'{num_instances}; resume with the data that training started with')
-        order = _data_order(runner)
-        if saved['dataset'] != order['dataset']:
+        if saved['fingerprint'] != data['fingerprint']:
             raise ValueError("the data set's files have other names or another order than the checkpoint's, so rows "
                              'would get the wrong images; resume with the data that training started with')
-        if isinstance(sampler := runner.train_dataloader.sampler, SlidingWindowSampler) and saved['stream']:
-            sampler.seed = saved['stream']['seed']
-            if _data_order(runner)['stream'] != saved['stream']:
-                runner.logger.warning(f'the order of the data changes from {saved["stream"]} to {order["stream"]}')
+        if data['stream'] and saved['stream']:
+            data['stream']['seed'] = runner.train_dataloader.sampler.seed = saved['stream']['seed']
+            if data['stream'] != saved['stream']:
+                runner.logger.warning(f'the order of the data changes from {saved["stream"]} to {data["stream"]}')
         local, _ = rows.state()
-        load_rows_(self._folder / saved['folder'], local, num_instances, ranks)
+        load_rows_(folder / saved['folder'], local, num_instances, ranks)
         rows.restore(local, saved)
 
 
@@ -196,13 +198,14 @@ def _load_tensors_only(path: Any) -> dict:
                          f'not loaded ({error})') from error
 
 
-def _data_order(runner: Runner) -> dict[str, Any]:
+def _data_identity(runner: Runner) -> dict[str, Any]:
     """What says which image belongs to which row, and which comes when."""
     dataset, sampler = runner.train_dataloader.dataset, runner.train_dataloader.sampler
     stream = None
     if isinstance(sampler, SlidingWindowSampler):
         stream = {name: getattr(sampler, name) for name in ('seed', 'window_size', 'window_stride', 'reshuffle')}
-    return {'dataset': dataset.fingerprint() if isinstance(dataset, InstanceDataset) else None, 'stream': stream}
+    return {'num_instances': len(dataset), 'stream': stream,
+            'fingerprint': dataset.fingerprint() if isinstance(dataset, InstanceDataset) else None}
 
 
 def _rows_name(checkpoint: str, suffix: int) -> str:

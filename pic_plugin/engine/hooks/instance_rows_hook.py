@@ -68,7 +68,8 @@ class InstanceRowsHook(Hook):
         ids = torch.tensor([sample.sample_idx for sample in samples])
         for i, sample in enumerate(samples):
             if (reason := sample.get('unreadable')) is not None:
-                runner.logger.warning(f'left out of the loss, cannot be read: {reason}')
+                if sample.sample_idx not in self._unreadable:
+                    runner.logger.warning(f'left out of the loss, cannot be read: {reason}')
                 ids[i] = -1 - ids[i]
         head = instance_head(runner)
         try:

@@ -1,6 +1,6 @@
 """Accuracy of nearest neighbours during training: how the features do, without training anything on them."""
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Optional
 
 import torch
 import torch.nn.functional as F
@@ -62,16 +62,16 @@ class KNNHook(Hook):
         """Measure, and log."""
         if not (self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner)):
             return
-        metrics = self.evaluate(unwrapped_model(runner))
+        metrics = self.evaluate(unwrapped_model(runner), runner.logger.info if runner.rank == 0 else None)
         text = '  '.join(f'{name}: {value:.2f}' for name, value in metrics.items())
         runner.logger.info(f'Epoch(knn) [{runner.epoch + 1}/{runner.max_epochs}]  {text}')
         runner.message_hub.update_scalars({f'val/{name}': value for name, value in metrics.items()})
         runner.visualizer.add_scalars(metrics, step=runner.epoch + 1, file_path=f'{runner.timestamp}.json')
 
-    def evaluate(self, model: Any) -> dict[str, float]:
+    def evaluate(self, model: Any, report: Optional[Callable[[str], None]] = None) -> dict[str, float]:
         """Top-1 accuracy in percent for each k: ``{'knn/top1_k20': ...}``.  Collective."""
-        bank, bank_labels = self._features(model, self.bank)
-        queries, labels = self._features(model, self.query)
+        bank, bank_labels = self._features(model, self.bank, report)
+        queries, labels = self._features(model, self.query, report)
         # samplers deal out every R-th sample, and repeat the first ones to give all ranks equally many
         mine = torch.arange(len(bank)) * self.ranks.size + self.ranks.rank < len(self.bank.dataset)
         bank, bank_labels = bank[mine.to(bank.device)], bank_labels[mine.to(bank.device)]
@@ -88,8 +88,8 @@ class KNNHook(Hook):
         return {f'knn/top1_k{k}': value for k, value in zip(self.num_neighbors, accuracy)}
 
     @staticmethod
-    def _features(model: Any, loader: Any) -> tuple[Tensor, Tensor]:
-        features, labels = extract_features(model, loader)
+    def _features(model: Any, loader: Any, report: Optional[Callable[[str], None]]) -> tuple[Tensor, Tensor]:
+        features, labels = extract_features(model, loader, report)
         return F.normalize(features, dim=1), labels
 
     def _in_order(self, tensor: Tensor, length: int) -> Tensor:

@@ -1,0 +1,34 @@
+from unittest.mock import patch
+
+import torch
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from mmpretrain.registry import MODELS
+
+from pic_plugin.evaluation import features as module
+from pic_plugin.evaluation.features import extract_features
+from tests.tiny import write_images
+
+
+def test_last_stage_averaged_over_places_in_eval_mode(tmp_path):
+    init_default_scope('mmpretrain')
+    load = dict(type='LoadImageFromFile', color_type='grayscale')
+    loader = Runner.build_dataloader(dict(
+        batch_size=4, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
+        collate_fn=dict(type='default_collate'),
+        dataset=dict(type='CustomDataset', data_root=str(write_images(tmp_path, 10, size=16)),
+                     pipeline=[load, dict(type='PackInputs')])))
+    model = MODELS.build(dict(
+        type='PIC', head=dict(type='CosineInstanceHead'),
+        backbone=dict(type='ResNet_CIFAR', depth=18, in_channels=1, stem_channels=4, base_channels=4)))
+    reports = []
+    with patch.object(module, '_REPORT_EVERY', -1.0):
+        features, labels = extract_features(model, loader, reports.append)
+    assert [report.split(', eta ')[0] for report in reports] == [f'features of {i}/3 batches' for i in (1, 2, 3)]
+    assert model.training
+    assert labels.tolist() == [0] * 5 + [1] * 5
+    model.eval()
+    for i in range(10):
+        image = loader.dataset[i]['inputs'][None].float()
+        expected = model.backbone(image)[-1].mean((2, 3))[0]
+        torch.testing.assert_close(features[i], expected, rtol=1e-4, atol=1e-5)
