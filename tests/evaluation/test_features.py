@@ -5,6 +5,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 
+import pic_plugin.models  # noqa: F401  (registers PIC)
 from pic_plugin.evaluation import features as module
 from pic_plugin.evaluation.features import extract_features
 from tests.tiny import write_images
