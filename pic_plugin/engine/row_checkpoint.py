@@ -1,4 +1,6 @@
 """The rows of all ranks, through ``torch.distributed.checkpoint``: written by all at once, read by any number."""
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,7 @@ except ImportError:  # torch 2.4
 
 def save_rows(folder: Path, rows: RowState, num_instances: int, ranks: Ranks) -> None:
     """Write this rank's ``rows`` of ``num_instances``.  Collective; when it returns on rank 0, all is written."""
-    dcp.save(_sharded(rows, num_instances, ranks), checkpoint_id=folder, process_group=ranks.host_group,
-             no_dist=ranks.host_group is None)
+    _transfer(dcp.save, folder, rows, num_instances, ranks)
 
 
 def load_rows_(folder: Path, rows: RowState, num_instances: int, ranks: Ranks) -> None:
@@ -30,10 +31,16 @@ def load_rows_(folder: Path, rows: RowState, num_instances: int, ranks: Ranks) -
         ValueError: if the folder is incomplete or has rows of another shape.
     """
     try:
-        dcp.load(_sharded(rows, num_instances, ranks), checkpoint_id=folder, process_group=ranks.host_group,
-                 no_dist=ranks.host_group is None)
+        _transfer(dcp.load, folder, rows, num_instances, ranks)
     except CheckpointException as error:  # a BaseException, which would pass by most handlers
         raise ValueError(f'the rows of the checkpoint, {folder}, cannot be read: {error}') from error
+
+
+def _transfer(save_or_load: Callable, folder: Path, rows: RowState, num_instances: int, ranks: Ranks) -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'torch.distributed is disabled')  # one process, as is meant
+        save_or_load(_sharded(rows, num_instances, ranks), checkpoint_id=folder, process_group=ranks.host_group,
+                     no_dist=ranks.host_group is None)
 
 
 def _sharded(rows: RowState, num_instances: int, ranks: Ranks) -> dict[str, Any]:
