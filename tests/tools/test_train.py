@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torchvision
+from mmpretrain.models import ResNet
 
-from tests.tiny import ROOT
+from tests.tiny import ROOT, assert_same
 
 PIC = 'configs/pic/pic_r50_8xb64_200e.py'
 DIGITS = 'configs/pic/' + next(path.name for path in (ROOT / 'configs/pic').glob('*digits.py'))
@@ -66,9 +68,12 @@ def test_imagenet_config_on_a_small_folder_of_jpegs(tmp_path):
               'train_dataloader.dataset.pipeline.1.scale=32', 'default_hooks.logger.interval=1')
     assert re.search(r'Epoch\(train\) +\[2\]\[3/3\].* eta: .* loss: \d', out)
     backbone = torch.load(tmp_path / 'work/backbone.pth', weights_only=True)
-    import torchvision
-    missing = torchvision.models.resnet50().load_state_dict(backbone, strict=False)
-    assert missing.missing_keys == ['fc.weight', 'fc.bias'] and not missing.unexpected_keys
+    # as the README shows it: in torchvision's network, and in mmpretrain's
+    keys = torchvision.models.resnet50().load_state_dict(backbone, strict=False)
+    assert keys.missing_keys == ['fc.weight', 'fc.bias'] and not keys.unexpected_keys
+    network = ResNet(depth=50, init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'work/backbone.pth')))
+    network.init_weights()
+    assert_same(dict(network.state_dict()), backbone)
 
 
 def test_two_ranks_without_a_gpu_then_resumed(digits, tmp_path):
