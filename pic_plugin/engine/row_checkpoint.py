@@ -39,8 +39,7 @@ def load_rows_(folder: Path, rows: RowState, num_instances: int, ranks: Ranks) -
 def _transfer(save_or_load: Callable, folder: Path, rows: RowState, num_instances: int, ranks: Ranks) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', 'torch.distributed is disabled')  # one process, as is meant
-        save_or_load(_sharded(rows, num_instances, ranks), checkpoint_id=folder, process_group=ranks.host_group,
-                     no_dist=ranks.host_group is None)
+        save_or_load(_sharded(rows, num_instances, ranks), checkpoint_id=folder, process_group=ranks.host_group)
 
 
 def _sharded(rows: RowState, num_instances: int, ranks: Ranks) -> dict[str, Any]:
