@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
@@ -32,8 +32,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='of the training; it names bank_dataloader and query_dataloader')
     parser.add_argument('work_dir', type=Path, help='of the training; has backbone.pth')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='those of the training, if any')
     args = parser.parse_args()
     cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options or {})
     MMLogger.get_instance('evaluate_features', log_level='WARNING')  # not each parameter's initialisation
     init_default_scope(cfg.default_scope)
     loaders = [Runner.build_dataloader(cfg[name]) for name in ('bank_dataloader', 'query_dataloader')]

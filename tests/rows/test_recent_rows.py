@@ -1,0 +1,96 @@
+"""Slots of two ranks, in one process: what they hold, how they grow, and rows that wait for a step."""
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from pic_plugin.functional.initial_rows import initial_rows
+from pic_plugin.functional.recent import RecentClasses
+from pic_plugin.functional.weight_correction import StepLog
+from pic_plugin.rows import AllRows, RecentRows
+from pic_plugin.sharding import Block, block_of
+
+NUM_ROWS, CAPACITY = 40, 12
+INITIAL = initial_rows(torch.arange(NUM_ROWS), 3, 0.01, 7)
+
+
+def optimizer():
+    return SimpleNamespace(step_log=StepLog(), row_momentum=torch.empty(0))
+
+
+def rows_of_rank(rank, num_ranks=2):
+    return RecentRows(nn.Parameter(torch.empty(0, 3)), optimizer(), block_of(rank, NUM_ROWS, num_ranks), num_ranks,
+                      CAPACITY, 0.01, 7)
+
+
+streams = st.lists(st.lists(st.integers(0, NUM_ROWS - 1), max_size=8), max_size=12)
+
+
+@given(streams)
+def test_ranks_share_the_recent_classes(stream):
+    ranks, recent = [rows_of_rank(rank) for rank in range(2)], RecentClasses(CAPACITY)
+    for ids in map(torch.tensor, stream):
+        ids = ids.long()
+        recent.visit(ids)
+        for rows in ranks:
+            rows.activate(ids)
+        active = set(recent.ids[recent.ids >= 0].tolist())
+        for rows in ranks:
+            mine = torch.tensor(sorted(i for i in active if rows.block.contains(torch.tensor(i))), dtype=torch.int64)
+            slots = rows.slots(mine)
+            assert len(set(slots.tolist())) == len(mine) and (slots >= 0).all()
+            assert torch.equal(rows.weight.data[slots], INITIAL[mine])
+            others = torch.tensor([i for i in range(NUM_ROWS) if i not in set(mine.tolist())])
+            assert (rows.slots(others) == -1).all()
+            in_softmax = torch.zeros(len(rows.weight), dtype=torch.bool)
+            in_softmax[slots] = True
+            assert torch.equal(in_softmax, torch.ones_like(in_softmax) if rows.active is None else rows.active)
+
+
+def test_grows_where_one_rank_owns_more_than_its_share():
+    rows = RecentRows(nn.Parameter(torch.empty(0, 3)), optimizer(), Block(0, 4000), 4, 2000, 0.01, 7)
+    at_first = len(rows.weight)
+    assert 500 <= at_first < 1000  # a quarter, and room
+    for ids in torch.arange(2000).split(100):
+        rows.activate(ids)
+    assert at_first < 2000 <= len(rows.weight) == len(rows.optimizer.row_momentum)
+    everything = initial_rows(torch.arange(4000), 3, 0.01, 7)
+    assert torch.equal(rows.weight.data[rows.slots(torch.arange(2000))], everything[:2000])
+    rows.state()  # a checkpoint lays them out anew
+    assert torch.equal(rows.weight.data[rows.slots(torch.arange(2000))], everything[:2000])
+
+
+def test_a_row_with_a_gradient_that_waits_is_not_evicted():
+    rows = rows_of_rank(0, num_ranks=1)
+    rows.activate(torch.arange(12))
+    old = rows.slots(torch.arange(4)).clone()
+    rows.weight.grad = torch.ones_like(rows.weight)  # accumulating: not applied yet
+    rows.activate(torch.arange(12, 16))
+    assert (rows.slots(torch.arange(4)) == -1).all()  # out of the softmax,
+    assert torch.equal(rows.weight.data[old], INITIAL[:4])  # and still in their slots
+    assert not rows.active[old].any()
+    assert rows.weight.grad[old].eq(1).all()
+    rows.activate(torch.tensor([2]))  # visited again while it waits: back in the same slot
+    assert rows.slots(torch.tensor([2])) == old[2]
+    with torch.no_grad():
+        rows.weight[old] += 5  # the step
+    rows.optimizer.step_log.append(0.1, 0.9, 0.0)
+    rows.weight.grad = None
+    rows.activate(torch.tensor([20]))
+    written = rows.table.read(torch.tensor([0, 1, 3]))
+    torch.testing.assert_close(written.weight, INITIAL[[0, 1, 3]] + 5)
+    assert written.clock.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize('block', [Block(0, 0), Block(3, 9)])
+def test_all_rows(block):
+    rows = AllRows(nn.Parameter(torch.empty(0, 3)), optimizer(), block, 0.01, 7)
+    assert len(rows.weight) == max(1, len(block))  # never an empty column of logits
+    ids = torch.arange(12)
+    expected = [i - block.start if block.start <= i < block.stop else -1 for i in range(12)]
+    assert rows.slots(ids).tolist() == expected
+    assert torch.equal(rows.present().weight, INITIAL[block.start:block.stop])
+    assert (rows.active is None) == (len(block) > 0)
