@@ -6,7 +6,6 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from pic_plugin.functional.cosine_softmax import cosine_logits, inner_product_logits
-from pic_plugin.functional.weight_correction import StepLog
 from pic_plugin.registry import MODELS
 from pic_plugin.rows import AllRows, RecentRows, RowState
 from pic_plugin.rows.state import RowOptimizer
@@ -18,7 +17,6 @@ class AllocatedRows(NamedTuple):
     num_instances: int  # N
     ranks: Ranks
     rows: Any  # AllRows or RecentRows
-    step_log: StepLog
 
 
 @MODELS.register_module()
@@ -93,7 +91,7 @@ class CosineInstanceHead(BaseModule):
                 raise ValueError(f'num_negatives must be at least the global batch of {global_batch_size} samples, '
                                  f'got {self.num_negatives}')
             rows = RecentRows(self.weight, optimizer, block, ranks.size, capacity, self.init_std, seed)
-        self._allocated = AllocatedRows(num_instances, ranks, rows, optimizer.step_log)
+        self._allocated = AllocatedRows(num_instances, ranks, rows)
 
     @property
     def allocated(self) -> AllocatedRows:
@@ -121,7 +119,7 @@ class CosineInstanceHead(BaseModule):
             ValueError: if an id is out of range, or the batch has more distinct ids than the softmax has classes.
             FloatingPointError: if the last loss was not finite; no row has been written back since.
         """
-        num_instances, ranks, rows, _ = self.allocated
+        num_instances, ranks, rows = self.allocated
         self.check_finite()
         self._last_loss = torch.zeros((), device=self.weight.device)
         self._batch_ids = ranks.all_gather(ids)
@@ -153,7 +151,7 @@ class CosineInstanceHead(BaseModule):
         Raises:
             RuntimeError: if ``ids`` are not the batch that was activated.
         """
-        _, ranks, rows, _ = self.allocated
+        _, ranks, rows = self.allocated
         if not torch.equal(self._batch_ids[ranks.rank].clamp(min=-1), ids):
             raise RuntimeError('the rows of this batch are not active: CosineInstanceHead.activate must see each batch '
                                "before the forward; add dict(type='InstanceRowsHook') to custom_hooks")
@@ -167,7 +165,7 @@ class CosineInstanceHead(BaseModule):
             target = rows.slots(per_sample).where(per_sample >= 0, -1)
             losses = sharded_cross_entropy(logits, target.to(logits.device), ranks)
             counts = (per_sample >= 0).to(logits.device)
-            loss = losses.where(counts, 0).sum() / counts.sum()
+            loss = losses.where(counts, 0).sum() / counts.sum().clamp(min=1)
         self._last_loss += loss.detach()
         return loss
 
@@ -176,7 +174,7 @@ class CosineInstanceHead(BaseModule):
 
         The whole table on every rank: for tests and analysis.
         """
-        num_instances, ranks, rows, _ = self.allocated
+        num_instances, ranks, rows = self.allocated
         mine: RowState = rows.present()
         share = len(block_of(0, num_instances, ranks.size))
         out = []

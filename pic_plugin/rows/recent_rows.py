@@ -65,18 +65,13 @@ class RecentRows:
             ValueError: from :meth:`RecentClasses.visit`; nothing has changed then.
         """
         change = self.recent.visit(ids)
+        mine = self.block.contains(change.left_ids)
+        self._waiting = torch.cat([self._waiting, self._local_slot[change.left_slots[mine]]])
+        self._local_slot[change.left_slots] = -1
         if self.weight.grad is None:  # the last gradient has been applied
             self._write_back(self._waiting)
             self._release(self._waiting)
             self._waiting = self._waiting[:0]
-        mine = self.block.contains(change.left_ids)
-        leaving = self._local_slot[change.left_slots[mine]]
-        self._local_slot[change.left_slots] = -1
-        if self.weight.grad is None:
-            self._write_back(leaving)
-            self._release(leaving)
-        else:
-            self._waiting = torch.cat([self._waiting, leaving])
         mine = self.block.contains(change.arrived_ids)
         arrived_slots = change.arrived_slots[mine]
         arrived_ids = self._resume_waiting(change.arrived_ids[mine], arrived_slots)

@@ -107,6 +107,15 @@ def test_without_the_hook():
         head.loss(torch.randn(1, 2, 4), torch.tensor([1, 3]))
 
 
+def test_a_batch_of_which_nothing_is_left():
+    head = allocated()
+    head.activate(torch.tensor([1, 2]))
+    head.activate(torch.tensor([-4, -5]))
+    loss = head.loss(torch.randn(1, 2, 4), torch.tensor([-1, -1]))
+    loss.backward()
+    assert loss == 0 and head.weight.grad.eq(0).all()
+
+
 def test_a_loss_that_is_not_finite_stops_before_rows_are_written():
     head = allocated()
     ids = torch.tensor([1, 2])
