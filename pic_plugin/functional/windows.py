@@ -1,8 +1,7 @@
 r"""The sliding-window order of the data: position in the stream -> index of the sample.
 
-PIC, Section 2.2 and Algorithm 3.  The stream is the endless concatenation of windows.  Window :math:`i` holds the
-:math:`W` positions :math:`iS \dots iS + W - 1` of an endless sequence of permutations of the data set, shuffled within
-the window:
+PIC, Section 2.2 and Algorithm 3.  A window of :math:`W` places slides by :math:`S` along permutations of the data set,
+laid end to end, and at each stop gives what it covers, shuffled.  The p-th sample of that stream is
 
 .. math::
     q(p) = \lfloor p / W \rfloor S + \sigma_{\lfloor p / W \rfloor}(p \bmod W), \qquad

@@ -17,9 +17,9 @@ _GROWTH = 1.25
 class RecentRows:
     """The rows of the K recent classes that this rank owns, in the slots of a parameter.
 
-    The K recent classes are a global fact (:class:`RecentClasses`, kept alike on every rank); this rank owns around
-    K / R of them, so its slots have room and grow.  Per iteration about as many rows move as the batch has new ids:
-    those that leave are written to the table, those that arrive are read and brought up to date.
+    Every rank keeps the same :class:`RecentClasses`, and of its K ids the rows that are in its own block: K / R on
+    average, more or less by chance, which is why there are more slots than that, and more still when they run out.
+    What an iteration costs is the rows that come (read from the table, caught up) and go (written to it).
 
     A row that leaves while a gradient is waiting to be applied (gradient accumulation) stays in its slot, out of the
     softmax, until the optimizer has stepped.
