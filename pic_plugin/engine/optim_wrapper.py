@@ -58,7 +58,8 @@ class _WeightCorrection(OptimWrapper):
     @property
     def row_hyperparameters(self) -> dict[str, float]:
         """Learning rate, momentum and weight decay of the rows, as the next step would use them."""
-        return {name: float(self._row_group[name]) for name in ('lr', 'momentum', 'weight_decay')}
+        group = self._row_group
+        return {name: float(group[name]) for name in ('lr', 'momentum', 'weight_decay')}
 
     @property
     def accumulative_counts(self) -> int:

@@ -41,8 +41,8 @@ class AllRows:
         """Copies of the block's rows as they are now, in host memory."""
         num_rows = len(self.block)
         clock = torch.full((num_rows, ), len(self.optimizer.step_log), dtype=torch.int64)
-        return RowState(self.weight.detach()[:num_rows].cpu().clone(),
-                        self.optimizer.row_momentum[:num_rows].cpu().clone(), clock)
+        return RowState(self.weight.detach()[:num_rows].to('cpu', copy=True),
+                        self.optimizer.row_momentum[:num_rows].to('cpu', copy=True), clock)
 
     def state(self) -> tuple[RowState, dict[str, Any]]:
         """What a checkpoint holds: the block's rows, and what else is the same on every rank."""

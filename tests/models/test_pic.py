@@ -77,7 +77,6 @@ def test_unreadable_images_take_no_part_in_batchnorm():
     for unreadable in ((), (2, )):
         model, _ = pic()
         ids = torch.arange(4)
-        kept = [i for i in range(4) if i not in unreadable]
         if unreadable:
             model.head.activate(torch.where(ids == 2, -3, ids))
             losses.append(model.loss(images, samples(range(4), unreadable))['loss'])
@@ -85,7 +84,6 @@ def test_unreadable_images_take_no_part_in_batchnorm():
             model.head.activate(ids[[0, 1, 3]])
             losses.append(model.loss(images[[0, 1, 3]], samples([0, 1, 3]))['loss'])
         stats.append(model.backbone.bn1.running_mean.clone())
-        assert len(kept) in (3, 4)
     torch.testing.assert_close(*losses)
     assert torch.equal(*stats)
 

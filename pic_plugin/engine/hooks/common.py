@@ -1,6 +1,8 @@
 """What several hooks ask of a runner."""
 import os
-from typing import NoReturn, Optional
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Optional
 
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, find_latest_checkpoint
@@ -33,10 +35,14 @@ def latest_checkpoint(runner: Runner) -> Optional[str]:
     return find_latest_checkpoint(runner.work_dir)
 
 
-def raise_with_way_back(runner: Runner, error: FloatingPointError) -> NoReturn:
-    """Raise ``error`` again, with the checkpoint that training can go on from."""
-    good = latest_checkpoint(runner)
-    advice = f'the last good checkpoint is {good}; lower the learning rate and resume from it' if good else \
-        'there is no checkpoint yet; lower the learning rate and start again'
-    raise FloatingPointError(f'{error} at iteration {runner.iter}: training stops before any row is written back; '
-                             f'{advice}') from error
+@contextmanager
+def way_back(runner: Runner) -> Iterator[None]:
+    """Add to a ``FloatingPointError`` the checkpoint that training can go on from."""
+    try:
+        yield
+    except FloatingPointError as error:
+        good = latest_checkpoint(runner)
+        advice = f'the last good checkpoint is {good}; lower the learning rate and resume from it' if good else \
+            'there is no checkpoint yet; lower the learning rate and start again'
+        raise FloatingPointError(f'{error} at iteration {runner.iter}: training stops before any row is written back; '
+                                 f'{advice}') from error

@@ -19,7 +19,7 @@ from pic_plugin.functional.hashing import hash64
 from pic_plugin.registry import HOOKS
 
 from ..row_checkpoint import load_rows_, save_rows
-from .common import instance_head, latest_checkpoint, raise_with_way_back, unwrapped_model
+from .common import instance_head, latest_checkpoint, unwrapped_model, way_back
 
 
 @HOOKS.register_module()
@@ -116,10 +116,8 @@ class InstanceCheckpointHook(CheckpointHook):
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         head = instance_head(runner)
-        try:
+        with way_back(runner):
             head.check_finite()
-        except FloatingPointError as error:
-            raise_with_way_back(runner, error)
         num_instances, ranks, rows = head.allocated
         out_dir = Path(self.out_dir)
         name = self.filename_tmpl.format(step)

@@ -11,7 +11,7 @@ from pic_plugin.registry import HOOKS
 from pic_plugin.sharding import Ranks
 
 from ..optim_wrapper import AmpWeightCorrectingOptimWrapper, WeightCorrectingOptimWrapper
-from .common import instance_head, raise_with_way_back
+from .common import instance_head, way_back
 
 
 @HOOKS.register_module()
@@ -72,10 +72,8 @@ class InstanceRowsHook(Hook):
                     runner.logger.warning(f'left out of the loss, cannot be read: {reason}')
                 ids[i] = -1 - ids[i]
         head = instance_head(runner)
-        try:
+        with way_back(runner):
             batch_ids = head.activate(ids)
-        except FloatingPointError as error:
-            raise_with_way_back(runner, error)
         self._count_unreadable(batch_ids, head.allocated.num_instances)
 
     def after_train(self, runner: Runner) -> None:
