@@ -47,9 +47,10 @@ bank_dataloader = dict(
         type='CustomDataset', data_root=data_root + 'train', pipeline=[load, resize, dict(type='PackInputs')]))
 query_dataloader = {**bank_dataloader, 'dataset': {**bank_dataloader['dataset'], 'data_root': data_root + 'test'}}
 
-# optimizer: all parameters, rows included, by one SGD
+# optimizer: all parameters, rows included, by one SGD; fused, since the rows are many
 optim_wrapper = dict(
-    type='WeightCorrectingOptimWrapper', optimizer=dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=1e-4))
+    type='WeightCorrectingOptimWrapper',
+    optimizer=dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=1e-4, fused=True))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=2, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', by_epoch=True, begin=2, end=max_epochs, convert_to_iter_based=True),

@@ -35,9 +35,10 @@ train_dataloader = dict(
         data_root='data/imagenet/train',
         pipeline=[dict(type='LoadImageFromFile'), *view_pipeline, dict(type='PackInputs')]))
 
-# optimizer: all parameters, rows included, by one SGD
+# optimizer: all parameters, rows included, by one SGD; fused, since the rows are many
 optim_wrapper = dict(
-    type='WeightCorrectingOptimWrapper', optimizer=dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=1e-4))
+    type='WeightCorrectingOptimWrapper',
+    optimizer=dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=1e-4, fused=True))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=5, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', by_epoch=True, begin=5, end=max_epochs, convert_to_iter_based=True),

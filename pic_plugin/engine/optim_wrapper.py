@@ -155,3 +155,10 @@ class AmpWeightCorrectingOptimWrapper(_WeightCorrection, AmpOptimWrapper):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, use_fsdp=is_distributed(), **kwargs)
+
+    def step(self, **kwargs: Any) -> None:
+        """Unscale the gradients, and step unless one of any rank is not finite."""
+        if not self.clip_grad_kwargs:
+            # here the scaler asks the other ranks; a fused optimizer would be left to look for inf by itself
+            self.loss_scaler.unscale_(self.optimizer)
+        super().step(**kwargs)

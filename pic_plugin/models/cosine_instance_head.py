@@ -2,14 +2,15 @@
 from typing import Any, NamedTuple, Optional
 
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from pic_plugin.functional.cosine_softmax import cosine_logits, inner_product_logits
 from pic_plugin.registry import MODELS
 from pic_plugin.rows import AllRows, RecentRows, RowState
+from pic_plugin.rows.scratch import Scratch
 from pic_plugin.rows.state import RowOptimizer
-from pic_plugin.sharding import Ranks, block_of, gather_features, sharded_cross_entropy
+from pic_plugin.sharding import Ranks, block_of, gather_features, sharded_softmax_loss
 
 
 class AllocatedRows(NamedTuple):
@@ -57,10 +58,10 @@ class CosineInstanceHead(BaseModule):
             if value is not None and value <= 0:
                 raise ValueError(f'{name} must be positive, got {value}')
         self.num_negatives, self.num_instances = num_negatives, num_instances
-        self.temperature, self.init_std = temperature, init_std
-        self.logits = cosine_logits if cosine else inner_product_logits
+        self.temperature, self.cosine, self.init_std = temperature, cosine, init_std
         self.weight = nn.Parameter(torch.empty(0, in_channels))
         self._allocated: Optional[AllocatedRows] = None
+        self._scratch = Scratch()
         self._batch_ids = torch.empty(1, 0, dtype=torch.int64)  # [R, B], of the batch that is active
         self._last_loss = torch.zeros(())  # of this iteration, summed over the calls of loss()
 
@@ -157,14 +158,15 @@ class CosineInstanceHead(BaseModule):
                                "before the forward; add dict(type='InstanceRowsHook') to custom_hooks")
         with torch.autocast(features.device.type, enabled=False):
             weight = self.weight if train_rows else self.weight.detach()
-            gathered = gather_features(features.to(weight.dtype), ranks)  # [R, V, B, D]
-            logits = self.logits(gathered.flatten(0, 2), weight, self.temperature)
-            if rows.active is not None:
-                logits = logits.masked_fill(~rows.active, -torch.inf)
+            gathered = gather_features(features, ranks)  # [R, V, B, D]
+            x = gathered.flatten(0, 2).to(weight.dtype)
+            x = (F.normalize(x, dim=1) if self.cosine else x) / self.temperature
+            if features.element_size() < 4:  # mixed precision: as precise as the features are
+                x = x.to(features.dtype)
             per_sample = self._batch_ids[:, None].expand(gathered.shape[:3]).flatten()  # ids [R * V * B]
-            target = rows.slots(per_sample).where(per_sample >= 0, -1)
-            losses = sharded_cross_entropy(logits, target.to(logits.device), ranks)
-            counts = (per_sample >= 0).to(logits.device)
+            target = rows.slots(per_sample).where(per_sample >= 0, -1).to(x.device)
+            losses = sharded_softmax_loss(x, weight, target, rows.active, self.cosine, ranks, self._scratch.empty)
+            counts = (per_sample >= 0).to(x.device)
             loss = losses.where(counts, 0).sum() / counts.sum().clamp(min=1)
         self._last_loss += loss.detach()
         return loss

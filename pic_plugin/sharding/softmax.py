@@ -1,21 +1,40 @@
-r"""Softmax cross-entropy when each rank has the logits of its own rows only.
+r"""The softmax over rows that are shared out over the ranks: loss and gradients in one piece, by hand.
 
 "Train a One-Million-Way Instance Classifier", Hybrid Parallelism.  M = all ranks' samples, S_r = rank r's slots::
 
                     S_0     S_1     S_2
     samples of 0  |  .   |   .   |   .   |
-    samples of 1  |  .   |   .   |   .   |   each rank holds one column of blocks: logits[M, S_r]
+    samples of 1  |  .   |   .   |   .   |   each rank holds one column of blocks: its own rows against all samples
     samples of 2  |  .   |   .   |   .   |
 
 What crosses the network per step: the features there and their gradients back (M x D each), and three numbers per
 sample: the maximum, the sum of exponentials and the positive logit.  Rows and their gradients never do.
+
+With :math:`x_i` a sample's features divided by the temperature, :math:`\hat w_j = w_j / |w_j|` a row's direction,
+:math:`s_{ji} = \hat w_j \cdot x_i` and :math:`p_{ji} = \exp(s_{ji}) / \sum_k \exp(s_{ki})` (Eq. 1), the gradients of
+:math:`L = \sum_i \gamma_i (\log \sum_j \exp(s_{ji}) - s_{t_i i})` are
+
+.. math::
+    \frac{\partial L}{\partial s_{ji}} = \gamma_i (p_{ji} - [j = t_i]), \qquad
+    \frac{\partial L}{\partial x_i} = \sum_j \frac{\partial L}{\partial s_{ji}} \hat w_j, \qquad
+    \frac{\partial L}{\partial w_j} = \frac{1}{|w_j|} (1 - \hat w_j \hat w_j^T)
+        \sum_i \frac{\partial L}{\partial s_{ji}} x_i
+
+Rows are taken a chunk at a time, so that what is computed from a chunk is still in the processor's cache when it is
+used, and each row and each logit passes through memory as few times as possible.
 """
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Optional
 
 import torch
 from torch import Tensor
 
 from .ranks import Ranks
+
+_CHUNK_ROWS = 4096  # of a CPU: their logits fit into its cache
+_CHUNK_LOGITS = 1 << 26  # of an accelerator, which wants few and large pieces
+_KEPT_BYTES = 1 << 28  # up to here exponentials are kept for the gradients; beyond, they are computed again
+_NORM_EPS = 1e-12  # that of F.normalize
 
 
 class _GatherFeatures(torch.autograd.Function):
@@ -47,38 +66,138 @@ def gather_features(features: Tensor, ranks: Ranks) -> Tensor:
     return _GatherFeatures.apply(features, ranks)
 
 
-class _ShardedCrossEntropy(torch.autograd.Function):
+class _Problem(NamedTuple):
+    """What the softmax is over; see :func:`sharded_softmax_loss`."""
+    x: Tensor  # [M, D]
+    weight: Tensor  # [S, D]
+    target: Tensor  # [M]
+    active: Optional[Tensor]  # [S]
+    cosine: bool
+
+    def chunks(self) -> Iterator[slice]:
+        """The rows, a chunk at a time."""
+        num_rows = len(self.weight)
+        size = _CHUNK_ROWS if self.x.device.type == 'cpu' else max(1, _CHUNK_LOGITS // len(self.x))
+        return (slice(start, min(start + size, num_rows)) for start in range(0, num_rows, size))
+
+    def directions(self, rows: slice) -> tuple[Tensor, Optional[Tensor]]:
+        """``[C, D]``, what a chunk of rows is compared by, and ``[C, 1]``, the rows' lengths if those do not count."""
+        weight = self.weight[rows]
+        if not self.cosine:
+            return weight, None
+        length = torch.linalg.vector_norm(weight, dim=1, keepdim=True).clamp_(min=_NORM_EPS)
+        return weight / length, length
+
+    def logits(self, rows: slice, directions: Tensor, out: Tensor) -> Tensor:
+        """``[C, M]``, in ``out``."""
+        logits = _product(directions, self.x.T, out)
+        if self.active is not None:
+            logits.masked_fill_(~self.active[rows, None], -torch.inf)
+        return logits
+
+    def positives(self, rows: slice) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """Where in a chunk the positives are, an index ``([M], [M])``, and ``[M]`` bool, which are there at all."""
+        row = self.target - rows.start
+        there = (row >= 0) & (row < rows.stop - rows.start)
+        sample = torch.arange(len(row), device=row.device)
+        return (row.clamp(0, rows.stop - rows.start - 1), sample), there
+
+
+def _product(a: Tensor, b: Tensor, out: Tensor) -> Tensor:
+    """``a @ b``, in half precision if one of them is, with the result in that of ``out``."""
+    if a.dtype == b.dtype == out.dtype:
+        return torch.mm(a, b, out=out)
+    low = min(a.dtype, b.dtype, key=lambda dtype: dtype.itemsize)
+    return out.copy_(a.to(low) @ b.to(low))
+
+
+class _ShardedSoftmaxLoss(torch.autograd.Function):
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, target: Tensor, ranks: Ranks) -> Tensor:
-        maximum = ranks.max_(logits.amax(1))
-        exponentials = (logits - maximum[:, None]).exp_()
-        positive = logits.gather(1, target.clamp(min=0)[:, None])[:, 0].masked_fill(target < 0, 0)
-        sums, positive = ranks.sum_(torch.stack([exponentials.sum(1), positive]))
-        ctx.save_for_backward(exponentials.div_(sums[:, None]), target)
-        return sums.log() + maximum - positive
+    def forward(ctx: Any, x: Tensor, weight: Tensor, target: Tensor, active: Optional[Tensor], cosine: bool,
+                ranks: Ranks, empty: Callable) -> Tensor:
+        problem = _Problem(x, weight, target, active, cosine)
+        chunks = list(problem.chunks())
+        num_samples = len(x)
+        keep = len(weight) * num_samples * weight.element_size() <= _KEPT_BYTES
+        kept = empty((len(weight) if keep else chunks[0].stop, num_samples), weight)
+        # the sum of exp(logit - maximum), where the maximum is that of the chunks so far
+        maximum = weight.new_full((num_samples, ), torch.finfo(weight.dtype).min)
+        total, positive = weight.new_zeros(2, num_samples)
+        maxima = []
+        for rows in chunks:
+            directions, _ = problem.directions(rows)
+            logits = problem.logits(rows, directions, kept[rows if keep else slice(rows.stop - rows.start)])
+            index, there = problem.positives(rows)
+            positive += logits[index].where(there, 0)
+            larger = torch.maximum(maximum, logits.amax(0))
+            exponentials = logits.sub_(larger).exp_()
+            total.mul_((maximum - larger).exp_()).add_(exponentials.sum(0))
+            maximum = larger
+            maxima.append(larger)
+        overall = ranks.max_(maximum.clone())
+        total, positive = ranks.sum_(torch.stack([total.mul_((maximum - overall).exp_()), positive]))
+        log_sum = total.log_().add_(overall)
+        ctx.save_for_backward(x, weight, target, active)
+        ctx.cosine, ctx.empty, ctx.log_sum = cosine, empty, log_sum
+        ctx.kept = (kept, maxima) if keep else None
+        return log_sum - positive
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        probability, target = ctx.saved_tensors
-        mine = (target >= 0).nonzero()[:, 0]
-        grad = probability.clone()
-        grad[mine, target[mine]] -= 1
-        return grad.mul_(grads[0][:, None]), None, None
+        x, weight, target, active = ctx.saved_tensors
+        problem = _Problem(x, weight, target, active, ctx.cosine)
+        scale = grads[0].to(weight.dtype)
+        # they are overwritten: a second backward computes them again
+        exponentials, maxima = ctx.kept or (None, None)
+        ctx.kept = None
+        chunks = list(problem.chunks())
+        if exponentials is None:
+            scratch = ctx.empty((chunks[0].stop, len(x)), weight)
+        weight_grad = ctx.empty(weight.shape, weight) if ctx.needs_input_grad[1] else None
+        x_grad = torch.zeros_like(x, dtype=weight.dtype)
+        for i, rows in enumerate(chunks):
+            directions, length = problem.directions(rows)
+            if exponentials is not None:
+                logit_grad = exponentials[rows].mul_((maxima[i] - ctx.log_sum).exp_().mul_(scale))
+            else:
+                logit_grad = problem.logits(rows, directions, scratch[:rows.stop - rows.start])
+                logit_grad.sub_(ctx.log_sum).exp_().mul_(scale)
+            index, there = problem.positives(rows)
+            logit_grad[index] -= scale.where(there, 0)  # no two at one place: as many columns as samples
+            x_grad += _product(logit_grad.T, directions, x_grad.new_empty(x.shape))
+            if weight_grad is not None:
+                grad = _product(logit_grad, x, weight_grad[rows])
+                if length is not None:  # along its own direction a row's length would change, which does not count
+                    grad.addcmul_(directions, (directions * grad).sum(1, keepdim=True), value=-1).div_(length)
+        return x_grad.to(x.dtype), weight_grad, None, None, None, None, None
 
 
-def sharded_cross_entropy(logits: Tensor, target: Tensor, ranks: Ranks) -> Tensor:
+def _new_empty(shape: Sequence[int], like: Tensor) -> Tensor:
+    return like.new_empty(shape)
+
+
+def sharded_softmax_loss(x: Tensor, weight: Tensor, target: Tensor, active: Optional[Tensor] = None,
+                         cosine: bool = True, ranks: Optional[Ranks] = None,
+                         empty: Callable[[Sequence[int], Tensor], Tensor] = _new_empty) -> Tensor:
     """Cross-entropy of each sample over the rows of all ranks.
 
-    Equals ``F.cross_entropy(torch.cat(logits of all ranks, 1), target, reduction='none')``, and the gradient with
-    respect to this rank's logits equals the matching columns of that one's.
+    Equals ``F.cross_entropy(F.linear(x, F.normalize(weight, dim=1)), target, reduction='none')``, where ``weight`` are
+    all ranks' rows, without ``F.normalize`` if not ``cosine``; and so do the gradients, of which each rank gets its
+    rows' columns, and for ``x`` what its rows contribute.
 
     Args:
-        logits: ``[M, S_r]`` with S_r >= 1, all samples against this rank's slots; -inf leaves a slot out.
-        target: ``[M]`` int64, the positive's slot, -1 where the positive is another rank's.
-        ranks: the ranks.
+        x: ``[M, D]``, all ranks' samples: their features, divided by the temperature.  In half precision the products
+            with ``x`` are computed in that, and summed up in the precision of ``weight``.
+        weight: ``[S_r, D]`` with S_r >= 1, this rank's rows, float32 or float64.
+        target: ``[M]`` int64, the positive's row, -1 where the positive is another rank's.
+        active: ``[S_r]`` bool, the rows that take part; None for all.
+        cosine: whether only the direction of a row counts.
+        ranks: the ranks; one if None.
+        empty: where memory for a step's large tensors comes from.
 
     Returns:
-        Tensor: ``[M]``, the same on every rank.  Collectives: two all-reduces forward, none backward.
+        Tensor: ``[M]``, in the dtype of ``weight``, the same on every rank.  Collectives: two all-reduces forward, none
+        backward.
     """
-    return _ShardedCrossEntropy.apply(logits, target, ranks)
+    return _ShardedSoftmaxLoss.apply(x, weight, target, active, cosine, ranks or Ranks(), empty)

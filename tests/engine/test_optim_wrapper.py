@@ -62,8 +62,9 @@ def test_a_step_that_a_fused_optimizer_skips_is_not_logged(found_inf, steps):
     assert len(wrapper.step_log) == steps
 
 
+@pytest.mark.parametrize('fused', [False, True])
 @pytest.mark.parametrize('overflow', [False, True])
-def test_a_step_that_the_gradient_scaler_skips_is_not_logged(overflow):
+def test_a_step_that_the_gradient_scaler_skips_is_not_logged(overflow, fused):
     params = parameters()
     before = params[0].clone()
     # mmengine's AMP asks for an accelerator; torch's scaler works on the CPU as well
@@ -71,7 +72,7 @@ def test_a_step_that_the_gradient_scaler_skips_is_not_logged(overflow):
             patch('mmengine.optim.optimizer.amp_optimizer_wrapper.GradScaler',
                   lambda **kwargs: torch.amp.GradScaler('cpu', **kwargs)):
         wrapper = AmpWeightCorrectingOptimWrapper(
-            optimizer=torch.optim.SGD(params, lr=0.1, momentum=0.9), loss_scale=dict(init_scale=4.0))
+            optimizer=torch.optim.SGD(params, lr=0.1, momentum=0.9, fused=fused), loss_scale=dict(init_scale=4.0))
     wrapper.track_rows(params[1], Ranks())
     loss = sum(p.sum() for p in params)
     wrapper.update_params(loss * torch.inf if overflow else loss)

@@ -1,11 +1,15 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pic_plugin.sharding import Ranks, block_of, gather_features, sharded_cross_entropy
+from pic_plugin.functional.cosine_softmax import cosine_logits, inner_product_logits
+from pic_plugin.rows.scratch import Scratch
+from pic_plugin.sharding import Ranks, block_of, gather_features, sharded_softmax_loss, softmax
 from tests.ranks import run_ranks
 
-SAMPLES_PER_RANK, CLASSES, CHANNELS = 4, 10, 6
+SAMPLES_PER_RANK, CLASSES, CHANNELS, TEMPERATURE = 4, 10, 6, 0.3
 
 
 def problem():
@@ -16,35 +20,115 @@ def problem():
     return features, weight, target
 
 
-def on_a_rank(rank, world_size):
+def full_logits(features, weight, cosine):
+    return (cosine_logits if cosine else inner_product_logits)(features, weight, TEMPERATURE)
+
+
+def samples(features, cosine):
+    return (F.normalize(features, dim=1) if cosine else features) / TEMPERATURE
+
+
+def on_a_rank(rank, world_size, cosine, chunk_rows, kept_bytes):
+    softmax._CHUNK_ROWS, softmax._KEPT_BYTES = chunk_rows, kept_bytes
     features, weight, target = problem()
     ranks = Ranks.of_world()
     block = block_of(rank, CLASSES, world_size)
     mine = features.view(world_size, -1, CHANNELS)[rank].clone().requires_grad_()
-    rows = weight[block.start:block.stop].clone().requires_grad_()
-    gathered = gather_features(mine, ranks)
-    logits = torch.cat([gathered.flatten(0, 1) @ rows.T, gathered.new_full((12, 1), -torch.inf)], 1)  # one empty slot
+    rows = torch.cat([weight[block.start:block.stop], weight.new_zeros(1, CHANNELS)]).requires_grad_()  # one is empty
+    active = torch.arange(len(rows)) < len(block)
+    gathered = samples(gather_features(mine, ranks).flatten(0, 1), cosine)
     local = torch.where(block.contains(target), target - block.start, -1)
-    losses = sharded_cross_entropy(logits, local, ranks)
+    losses = sharded_softmax_loss(gathered, rows, local, active, cosine, ranks)
     (losses * torch.arange(12)).sum().backward()
-    return losses.detach(), mine.grad, rows.grad
+    assert rows.grad[-1].eq(0).all()
+    return losses.detach(), mine.grad, rows.grad[:-1]
 
 
 @pytest.mark.parametrize('world_size', [1, 2, 3, 6])
-def test_equals_cross_entropy_over_all_rows(world_size):
+@pytest.mark.parametrize('cosine, chunk_rows, kept_bytes', [(True, 4096, 1 << 20), (False, 2, 0)])
+def test_equals_cross_entropy_over_all_rows(monkeypatch, world_size, cosine, chunk_rows, kept_bytes):
+    for name in ('_CHUNK_ROWS', '_KEPT_BYTES'):  # what a single rank, which runs here, changes
+        monkeypatch.setattr(softmax, name, getattr(softmax, name))
     features, weight, target = problem()
     features.requires_grad_()
     weight.requires_grad_()
-    expected = F.cross_entropy(features @ weight.T, target, reduction='none')
+    expected = F.cross_entropy(full_logits(features, weight, cosine), target, reduction='none')
     (expected * torch.arange(12)).sum().backward()
 
-    results = run_ranks(on_a_rank, world_size)
+    results = run_ranks(on_a_rank, world_size, cosine, chunk_rows, kept_bytes)
     for losses, _, _ in results:
         torch.testing.assert_close(losses, expected.detach(), rtol=0, atol=1e-12)
     # DistributedDataParallel averages over the ranks what comes back multiplied by their number
     feature_grad = torch.cat([grad for _, grad, _ in results]) / world_size
     torch.testing.assert_close(feature_grad, features.grad, rtol=0, atol=1e-12)
     torch.testing.assert_close(torch.cat([grad for *_, grad in results]), weight.grad, rtol=0, atol=1e-12)
+
+
+@given(num_samples=st.integers(1, 9), num_rows=st.integers(1, 40), chunk_rows=st.integers(1, 12), keep=st.booleans(),
+       cosine=st.booleans(), share_active=st.sampled_from([None, 0.1, 0.6]), scale=st.sampled_from([1e-3, 1.0, 40.0]),
+       seed=st.integers(0, 99))
+def test_any_chunks_and_any_active_rows(num_samples, num_rows, chunk_rows, keep, cosine, share_active, scale, seed):
+    generator = torch.Generator().manual_seed(seed)
+    # logits of up to 40 * 40 * 5: exponentials overflow unless the maximum is taken off
+    features, weight = (scale * torch.randn(n, CHANNELS, dtype=torch.float64, generator=generator)
+                        for n in (num_samples, num_rows))
+    target = torch.randint(0, num_rows, (num_samples, ), generator=generator)
+    scales = torch.randn(num_samples, dtype=torch.float64, generator=generator)
+    active = None
+    if share_active is not None:
+        active = torch.rand(num_rows, generator=generator) < share_active
+        active[target] = True
+    inputs = [features.requires_grad_(), weight.requires_grad_()]
+    logits = full_logits(features, weight, cosine)
+    if active is not None:
+        logits = logits.masked_fill(~active, -torch.inf)
+    expected = F.cross_entropy(logits, target, reduction='none')
+    expected_grads = torch.autograd.grad((expected * scales).sum(), inputs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(softmax, '_CHUNK_ROWS', chunk_rows)
+        patch.setattr(softmax, '_KEPT_BYTES', 1 << 30 if keep else 0)
+        losses = sharded_softmax_loss(samples(features, cosine), weight, target, active, cosine, empty=Scratch().empty)
+        torch.testing.assert_close(losses, expected, rtol=1e-12, atol=1e-11)
+        for _ in range(2):  # the second backward finds nothing kept
+            grads = torch.autograd.grad((losses * scales).sum(), inputs, retain_graph=True)
+            torch.testing.assert_close(grads, expected_grads, rtol=1e-9, atol=1e-11)
+
+
+def test_two_losses_before_a_backward():
+    """As with multi-crop: the memory of one is not given to the other."""
+    features, weight, target = problem()
+    weight.requires_grad_()
+    scratch = Scratch()
+
+    def both(loss):
+        (grad, ) = torch.autograd.grad(loss(features[:6], weight, target[:6]) + 2 * loss(features[6:], weight, target[6:]),
+                                       weight)
+        return grad
+
+    got = both(lambda f, w, t: sharded_softmax_loss(samples(f, True), w, t, empty=scratch.empty).sum())
+    want = both(lambda f, w, t: F.cross_entropy(full_logits(f, w, True), t, reduction='sum'))
+    torch.testing.assert_close(got, want, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize('dtype, tolerance', [(torch.bfloat16, 2e-2), (torch.float16, 3e-3)])
+def test_half_precision_products_are_summed_up_in_full(dtype, tolerance):
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(8, 32, generator=generator)
+    weight = torch.randn(20000, 32, generator=generator, requires_grad=True)
+    target = torch.randint(0, 20000, (8, ), generator=generator)
+    x = samples(features, True).requires_grad_()
+    expected = sharded_softmax_loss(x, weight, target)
+    half = x.detach().to(dtype).requires_grad_()
+    losses = sharded_softmax_loss(half, weight, target)
+    assert losses.dtype == torch.float32
+    torch.testing.assert_close(losses, expected, rtol=tolerance, atol=0)
+    # a sum of 20,000 exponentials in half precision would be off by far more
+    want = torch.autograd.grad(expected.sum(), (x, weight))
+    got = torch.autograd.grad(losses.sum(), (half, weight))
+    assert got[0].dtype == dtype and got[1].dtype == torch.float32
+    for a, b in zip(got, want):
+        assert (a.float() - b).norm() < tolerance * b.norm()
 
 
 def collectives(rank, world_size):
