@@ -4,6 +4,7 @@ from typing import Optional
 
 import torch
 from mmengine.dist import get_dist_info, sync_random_seed
+from torch import Tensor
 from torch.utils.data import Sampler
 
 from pic_plugin.functional.hashing import hash64
@@ -11,6 +12,7 @@ from pic_plugin.functional.windows import check_window, stream_samples
 from pic_plugin.registry import DATA_SAMPLERS
 
 _CHUNK = 4096  # positions that are computed at once
+_KEPT_CHUNKS = 4
 _AUGMENTATION = 4  # what the hash is for
 
 
@@ -67,6 +69,7 @@ class SlidingWindowSampler(Sampler):
         self.seed = sync_random_seed() if seed is None else seed
         self.reshuffle = reshuffle
         self.epoch = 0
+        self._chunks: dict[tuple[int, int, int], Tensor] = {}
 
     def __len__(self) -> int:
         """Samples of this rank per epoch."""
@@ -77,11 +80,33 @@ class SlidingWindowSampler(Sampler):
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[StreamIndex]:
-        first = self.epoch * len(self)
-        for start in range(first, first + len(self), _CHUNK):
-            stop = min(start + _CHUNK, first + len(self))
-            positions = torch.arange(start, stop) * self.world_size + self.rank
-            samples = stream_samples(positions, self.num_samples, self.window_size, self.window_stride, self.seed,
-                                     self.reshuffle)
-            keys = hash64(self.seed, _AUGMENTATION, positions)
+        for start in range(0, len(self), _CHUNK):
+            samples = self.samples(self.epoch, start, min(start + _CHUNK, len(self)))
+            keys = hash64(self.seed, _AUGMENTATION, self._positions(self.epoch, start, start + len(samples)))
             yield from map(StreamIndex, samples.tolist(), keys.tolist())
+
+    def samples(self, epoch: int, start: int, stop: int) -> Tensor:
+        """``[stop - start]`` int64, indices of this rank's samples of an epoch: what comes can be known before.
+
+        Empty unless start < stop.
+        """
+        first, last = start // _CHUNK, -(-stop // _CHUNK)
+        chunks = [self._chunk(epoch, number) for number in range(first, last)]
+        return torch.cat(chunks)[start - first * _CHUNK:stop - first * _CHUNK] if start < stop else \
+            torch.empty(0, dtype=torch.int64)
+
+    def _chunk(self, epoch: int, number: int) -> Tensor:
+        """Samples of a part of an epoch; the last few are kept, since they are asked for piece by piece."""
+        key = (self.seed, epoch, number)
+        if key not in self._chunks:
+            positions = self._positions(epoch, number * _CHUNK, (number + 1) * _CHUNK)
+            self._chunks[key] = stream_samples(positions, self.num_samples, self.window_size, self.window_stride,
+                                               self.seed, self.reshuffle)
+            if len(self._chunks) > _KEPT_CHUNKS:
+                del self._chunks[next(iter(self._chunks))]
+        return self._chunks[key]
+
+    def _positions(self, epoch: int, start: int, stop: int) -> Tensor:
+        """In the stream, of this rank's samples."""
+        first = epoch * len(self)
+        return torch.arange(first + start, first + stop) * self.world_size + self.rank

@@ -1,4 +1,5 @@
 """The classifier of instances: a row for each image, of which the active ones are at hand."""
+from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
 import torch
@@ -7,10 +8,11 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from pic_plugin.registry import MODELS
-from pic_plugin.rows import AllRows, RecentRows, RowState
+from pic_plugin.rows import AllRows, DiskTable, MemoryTable, RecentRows, RowState, RowTable
+from pic_plugin.rows.room import check_disk, check_memory
 from pic_plugin.rows.scratch import Scratch
 from pic_plugin.rows.state import RowOptimizer
-from pic_plugin.sharding import Ranks, block_of, gather_features, sharded_softmax_loss
+from pic_plugin.sharding import Block, Ranks, block_of, gather_features, sharded_softmax_loss
 
 
 class AllocatedRows(NamedTuple):
@@ -33,6 +35,8 @@ class CosineInstanceHead(BaseModule):
         in_channels: D, of the projected features and of a row.
         temperature: tau.
         cosine: whether to compare by the cosine; False is the plain softmax of PIC's Table 1.
+        table: where the rows that are not active live: 'memory' for the host's, 'disk' for a sparse file.
+        table_dir: the folder of that file, on a local disk; ``table`` in the work directory if None.
         num_instances: N, if it is to be checked against the data set's size.
         init_std: standard deviation of the rows' initial, normal, values.
         init_cfg: of mmengine's BaseModule.
@@ -41,7 +45,8 @@ class CosineInstanceHead(BaseModule):
         weight (nn.Parameter): ``[S, D]``, the rows at hand on this rank; empty before training starts.
 
     Raises:
-        ValueError: if a number is not positive.
+        ValueError: if a number is not positive, there is no such table, or all classes are to be active and still live
+            on disk.
     """
 
     def __init__(self,
@@ -49,6 +54,8 @@ class CosineInstanceHead(BaseModule):
                  in_channels: int = 128,
                  temperature: float = 0.2,
                  cosine: bool = True,
+                 table: str = 'memory',
+                 table_dir: Optional[str] = None,
                  num_instances: Optional[int] = None,
                  init_std: float = 0.01,
                  init_cfg: Optional[dict] = None) -> None:
@@ -57,7 +64,12 @@ class CosineInstanceHead(BaseModule):
                             ('temperature', temperature), ('num_instances', num_instances), ('init_std', init_std)):
             if value is not None and value <= 0:
                 raise ValueError(f'{name} must be positive, got {value}')
+        if table not in ('memory', 'disk'):
+            raise ValueError(f"table must be 'memory' or 'disk', got {table!r}")
+        if table == 'disk' and num_negatives is None:
+            raise ValueError("table='disk' needs num_negatives: with all classes every row is active, on the device")
         self.num_negatives, self.num_instances = num_negatives, num_instances
+        self.table, self.table_dir = table, table_dir
         self.temperature, self.cosine, self.init_std = temperature, cosine, init_std
         self.weight = nn.Parameter(torch.empty(0, in_channels))
         self._allocated: Optional[AllocatedRows] = None
@@ -66,8 +78,8 @@ class CosineInstanceHead(BaseModule):
         self._last_loss = torch.zeros(())  # of this iteration, summed over the calls of loss()
 
     def allocate_rows(self, num_instances: int, global_batch_size: int, optimizer: RowOptimizer, ranks: Ranks,
-                      seed: int) -> None:
-        """Allocate this rank's rows.
+                      seed: int, table_dir: str = 'table') -> None:
+        """Allocate this rank's rows.  Collective.
 
         Args:
             num_instances: N, the data set's size.
@@ -75,9 +87,11 @@ class CosineInstanceHead(BaseModule):
             optimizer: of the rows.
             ranks: among which the rows are shared out.
             seed: of the rows' initial values, the same on every rank.
+            table_dir: the folder of a table on disk, where the head's own is None.
 
         Raises:
-            ValueError: if the head was configured for another N, or K is smaller than the global batch.
+            ValueError: if the head was configured for another N, K is smaller than the global batch, or the table has
+                no room.
         """
         if self.num_instances not in (None, num_instances):
             raise ValueError(f'num_instances of the head is {self.num_instances}, and the data set has {num_instances} '
@@ -91,8 +105,20 @@ class CosineInstanceHead(BaseModule):
             if capacity < min(global_batch_size, num_instances):
                 raise ValueError(f'num_negatives must be at least the global batch of {global_batch_size} samples, '
                                  f'got {self.num_negatives}')
-            rows = RecentRows(self.weight, optimizer, block, ranks.size, capacity, self.init_std, seed)
+            rows = RecentRows(self.weight, optimizer, self._build_table(block, seed, ranks, table_dir), ranks.size,
+                              capacity)
         self._allocated = AllocatedRows(num_instances, ranks, rows)
+
+    def _build_table(self, block: Block, seed: int, ranks: Ranks, table_dir: str) -> RowTable:
+        num_channels, dtype = self.weight.shape[1], self.weight.dtype
+        num_bytes = len(block) * RowTable.bytes_per_row(num_channels, dtype)
+        if self.table == 'memory':
+            check_memory(ranks.sum_on_this_machine(num_bytes))
+            return MemoryTable(block, num_channels, self.init_std, seed, dtype)
+        folder = Path(self.table_dir or table_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        check_disk(folder, ranks.sum_on_this_machine(num_bytes))
+        return DiskTable(block, num_channels, self.init_std, seed, dtype, folder)
 
     @property
     def allocated(self) -> AllocatedRows:
@@ -131,6 +157,12 @@ class CosineInstanceHead(BaseModule):
                              'one for each image of the data set that training started with')
         rows.activate(stream)
         return self._batch_ids
+
+    def prefetch(self, ids: Tensor) -> None:
+        """Told that ``ids[B]`` of this rank, -1 to fill up, come next: rows on disk are read ahead.  Collective."""
+        _, ranks, rows = self.allocated
+        upcoming = ranks.all_gather(ids).flatten()
+        rows.prefetch(upcoming[upcoming >= 0])
 
     def check_finite(self) -> None:
         """Raise a ``FloatingPointError`` if the last loss was not finite."""

@@ -1,4 +1,5 @@
 """All classes are active: the slots are this rank's whole share of the table, and nothing moves."""
+from collections.abc import Iterable, Iterator
 from typing import Any, Optional
 
 import torch
@@ -8,6 +9,7 @@ from pic_plugin.functional.initial_rows import initial_rows
 from pic_plugin.sharding import Block
 
 from .state import RowOptimizer, RowState, replace_data_
+from .table import PIECE_ROWS
 
 
 class AllRows:
@@ -33,24 +35,43 @@ class AllRows:
     def activate(self, ids: Tensor) -> None:
         """Nothing to do: every id is active."""
 
+    def prefetch(self, ids: Tensor) -> None:
+        """Nothing to do either."""
+
     def slots(self, ids: Tensor) -> Tensor:
         """This rank's slot of each of ``ids[M]``, -1 for another rank's."""
         return torch.where(self.block.contains(ids), ids - self.block.start, -1)
 
     def present(self) -> RowState:
         """Copies of the block's rows as they are now, in host memory."""
-        num_rows = len(self.block)
-        clock = torch.full((num_rows, ), len(self.optimizer.step_log), dtype=torch.int64)
-        return RowState(self.weight.detach()[:num_rows].to('cpu', copy=True),
-                        self.optimizer.row_momentum[:num_rows].to('cpu', copy=True), clock)
+        return self.read(torch.arange(self.block.start, self.block.stop))
 
-    def state(self) -> tuple[RowState, dict[str, Any]]:
-        """What a checkpoint holds: the block's rows, and what else is the same on every rank."""
-        return self.present(), {'seed': self.seed, 'recent': None}
+    def settle(self) -> dict[str, Any]:
+        """What a checkpoint holds besides the rows, the same on every rank."""
+        return {'seed': self.seed, 'recent': None}
 
-    def restore(self, rows: RowState, shared: dict[str, Any]) -> None:
-        """Take over what :meth:`state` gave."""
+    def changed_ids(self, since: int) -> Iterator[Tensor]:
+        """The whole block, whatever ``since``: each step changes every row."""
+        return iter(torch.arange(self.block.start, self.block.stop).split(PIECE_ROWS)) if len(self.block) else iter(())
+
+    def read(self, ids: Tensor) -> RowState:
+        """Copies of the rows ``ids[M]`` of the block, in host memory."""
+        slots = (ids - self.block.start).to(self.weight.device)
+        clock = torch.full((len(ids), ), len(self.optimizer.step_log), dtype=torch.int64)
+        return RowState(self.weight.detach()[slots].cpu(), self.optimizer.row_momentum[slots].cpu(), clock)
+
+    def restore(self, pieces: Iterable[tuple[Tensor, RowState]], shared: dict[str, Any]) -> None:
+        """Take over what a checkpoint holds; see :meth:`RecentRows.restore`.
+
+        Raises:
+            ValueError: if the checkpoint is of training with recent classes.
+        """
+        if shared['recent'] is not None:
+            raise ValueError(f'the checkpoint is of training with {len(shared["recent"]["ids"])} recent classes, '
+                             'expected all: num_negatives must be the one the run was started with')
         self.seed = shared['seed']
-        rows.catch_up_(self.optimizer.step_log)
-        self.weight.data[:len(self.block)] = rows.weight.to(self.weight.device)
-        self.optimizer.row_momentum[:len(self.block)] = rows.momentum.to(self.weight.device)
+        for ids, rows in pieces:
+            rows.catch_up_(self.optimizer.step_log)
+            slots = (ids - self.block.start).to(self.weight.device)
+            self.weight.data[slots] = rows.weight.to(self.weight.device)
+            self.optimizer.row_momentum[slots] = rows.momentum.to(self.weight.device)

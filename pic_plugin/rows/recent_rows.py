@@ -1,15 +1,15 @@
 """Only the recent classes are active: their rows sit in slots, the others in the table."""
 import math
+from collections.abc import Iterable, Iterator
 from typing import Any, Optional
 
 import torch
 from torch import Tensor, nn
 
 from pic_plugin.functional.recent import RecentClasses
-from pic_plugin.sharding import Block
 
-from .memory import MemoryTable
 from .state import RowOptimizer, RowState, replace_data_
+from .table import RowTable
 
 _GROWTH = 1.25
 
@@ -27,11 +27,9 @@ class RecentRows:
     Args:
         weight: parameter whose data becomes ``[S, D]``; its dtype, device and D stay.
         optimizer: of that parameter.
-        block: the rows of this rank.
+        table: of this rank's rows.
         num_ranks: R.
         capacity: K, over all ranks.
-        std: standard deviation of the initial weights.
-        seed: of the initial weights.
 
     Attributes:
         active (Tensor, optional): ``[S]`` bool on the parameter's device, the slots that take part in the softmax;
@@ -44,19 +42,13 @@ class RecentRows:
     _waiting: Tensor  # int64, local slots of rows that left, until the optimizer has stepped
     _local_slot: Tensor  # [K] int64, the local slot of each of RecentClasses' slots, -1 where it is another rank's
 
-    def __init__(self, weight: nn.Parameter, optimizer: RowOptimizer, block: Block, num_ranks: int, capacity: int,
-                 std: float, seed: int) -> None:
-        self.weight, self.optimizer, self.block = weight, optimizer, block
+    def __init__(self, weight: nn.Parameter, optimizer: RowOptimizer, table: RowTable, num_ranks: int,
+                 capacity: int) -> None:
+        self.weight, self.optimizer, self.table, self.block = weight, optimizer, table, table.block
         self.recent = RecentClasses(capacity)
-        self.table = MemoryTable(block, weight.shape[1], std, seed, weight.dtype)
         spread = 0 if num_ranks == 1 else 4 * math.sqrt(capacity / num_ranks)  # four standard deviations of a share
-        self._min_slots = max(1, min(math.ceil(capacity / num_ranks + spread), len(block)))
+        self._min_slots = max(1, min(math.ceil(capacity / num_ranks + spread), len(self.block)))
         self._fill()
-
-    @property
-    def seed(self) -> int:
-        """Of the initial weights."""
-        return self.table.seed
 
     def activate(self, ids: Tensor) -> None:
         """Make ``ids[M]`` (all ranks', from the earliest to the latest) the most recent classes.
@@ -68,14 +60,15 @@ class RecentRows:
         mine = self.block.contains(change.left_ids)
         self._waiting = torch.cat([self._waiting, self._local_slot[change.left_slots[mine]]])
         self._local_slot[change.left_slots] = -1
+        mine = self.block.contains(change.arrived_ids)
+        slots = change.arrived_slots[mine]
+        arrived_ids = self._resume_waiting(change.arrived_ids[mine], slots)
+        rows = self._up_to_date(arrived_ids)  # read first: a table on disk is written to while the step goes on
         if self.weight.grad is None:  # the last gradient has been applied
             self._write_back(self._waiting)
             self._release(self._waiting)
             self._waiting = self._waiting[:0]
-        mine = self.block.contains(change.arrived_ids)
-        arrived_slots = change.arrived_slots[mine]
-        arrived_ids = self._resume_waiting(change.arrived_ids[mine], arrived_slots)
-        self._bring_in(arrived_ids, arrived_slots[self._local_slot[arrived_slots] < 0])
+        self._bring_in(arrived_ids, slots[self._local_slot[slots] < 0], rows)
         self._set_active()
 
     def slots(self, ids: Tensor) -> Tensor:
@@ -83,14 +76,17 @@ class RecentRows:
         slots = self.recent.slots(ids)
         return torch.where(slots >= 0, self._local_slot[slots], -1)
 
+    def prefetch(self, ids: Tensor) -> None:
+        """Told that ``ids[M]`` will be made active soon."""
+        self.table.prefetch(ids[self.block.contains(ids) & (self.slots(ids) < 0)])
+
     def present(self) -> RowState:
         """Copies of the block's rows as they are now, in host memory."""
         self._write_back(self._occupied())
-        rows = self.table.read(torch.arange(self.block.start, self.block.stop))
-        return rows.catch_up_(self.optimizer.step_log)
+        return self._up_to_date(torch.arange(self.block.start, self.block.stop))
 
-    def state(self) -> tuple[RowState, dict[str, Any]]:
-        """What a checkpoint holds: the block's rows, and what else is the same on every rank.
+    def settle(self) -> dict[str, Any]:
+        """Write all rows to the table, for a checkpoint; returns what else it holds, the same on every rank.
 
         The rows are put into the order of the recent classes, here as after loading: where they sat before is no part
         of the checkpoint, and still the run that goes on and the one that resumes add up the same numbers in the same
@@ -98,10 +94,22 @@ class RecentRows:
         """
         self._write_back(self._occupied())
         self._fill()
-        return self.table.stored, {'seed': self.seed, 'recent': self.recent.state_dict()}
+        return {'seed': self.table.seed, 'recent': self.recent.state_dict()}
 
-    def restore(self, rows: RowState, shared: dict[str, Any]) -> None:
-        """Take over what :meth:`state` gave; ``rows`` may be the table's own tensors, filled by the loader.
+    def changed_ids(self, since: int) -> Iterator[Tensor]:
+        """See :meth:`RowTable.changed_ids`; after :meth:`settle`."""
+        return self.table.changed_ids(since)
+
+    def read(self, ids: Tensor) -> RowState:
+        """The rows ``ids[M]`` of the block, as the table has them."""
+        return self.table.read(ids)
+
+    def restore(self, pieces: Iterable[tuple[Tensor, RowState]], shared: dict[str, Any]) -> None:
+        """Take over what a checkpoint holds, into rows that were just allocated.
+
+        Args:
+            pieces: ids and rows, in any order; of an id that comes more than once the last one counts.
+            shared: what :meth:`settle` gave.
 
         Raises:
             ValueError: if the checkpoint has another number of recent classes.
@@ -109,11 +117,10 @@ class RecentRows:
         if shared['recent'] is None:
             raise ValueError(f'the checkpoint is of training with all classes, expected {self.recent.capacity} recent '
                              'ones: num_negatives must be the one the run was started with')
-        for stored, loaded in zip(self.table.stored, rows):
-            if stored.data_ptr() != loaded.data_ptr():
-                stored.copy_(loaded)
-        self.table.seed = shared['seed']
         self.recent.load_state_dict(shared['recent'])
+        self.table.seed = shared['seed']
+        for ids, rows in pieces:
+            self.table.write(ids, rows)
         self._fill()
 
     def _fill(self) -> None:
@@ -128,15 +135,18 @@ class RecentRows:
         self._free = torch.arange(num_slots)
         self._waiting = torch.empty(0, dtype=torch.int64)
         self._local_slot = torch.full((self.recent.capacity, ), -1, dtype=torch.int64)
-        self._bring_in(self.recent.ids[mine], mine)
+        ids = self.recent.ids[mine]
+        self._bring_in(ids, mine, self._up_to_date(ids))
         self._set_active()
 
-    def _bring_in(self, ids: Tensor, slots: Tensor) -> None:
-        """Read rows from the table, bring them up to date, and put them into free local slots."""
+    def _up_to_date(self, ids: Tensor) -> RowState:
+        return self.table.read(ids).catch_up_(self.optimizer.step_log)
+
+    def _bring_in(self, ids: Tensor, slots: Tensor, rows: RowState) -> None:
+        """Put rows into free local slots."""
         while len(ids) > len(self._free):
             self._grow()
         local, self._free = self._free[:len(ids)], self._free[len(ids):]
-        rows = self.table.read(ids).catch_up_(self.optimizer.step_log)
         on_device = local.to(self.weight.device)
         self.weight.data.index_copy_(0, on_device, rows.weight.to(self.weight.device))
         self.optimizer.row_momentum.index_copy_(0, on_device, rows.momentum.to(self.weight.device))

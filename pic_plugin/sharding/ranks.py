@@ -1,6 +1,7 @@
 """The ranks among which rows and batches are shared out."""
+import platform
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 import torch.distributed as dist
@@ -46,6 +47,19 @@ class Ranks:
         if self.size > 1:
             dist.all_reduce(tensor, dist.ReduceOp.MAX, group=self._group(tensor))
         return tensor
+
+    def all_gather_object(self, value: Any) -> list:
+        """``value`` of every rank."""
+        if self.size == 1:
+            return [value]
+        out = [None] * self.size
+        dist.all_gather_object(out, value, group=self.host_group)
+        return out
+
+    def sum_on_this_machine(self, value: int) -> int:
+        """The sum of ``value`` over the ranks that run on this rank's machine."""
+        machine = platform.node()
+        return sum(v for node, v in self.all_gather_object((machine, value)) if node == machine)
 
     def broadcast_int(self, value: int) -> int:
         """Rank 0's ``value``, on every rank."""

@@ -149,7 +149,7 @@ class _ShardedSoftmaxLoss(torch.autograd.Function):
         problem = _Problem(x, weight, target, active, ctx.cosine)
         scale = grads[0].to(weight.dtype)
         # they are overwritten: a second backward computes them again
-        exponentials, maxima = ctx.kept or (None, None)
+        exponentials, maxima = ctx.kept or (None, [])
         ctx.kept = None
         chunks = list(problem.chunks())
         if exponentials is None:

@@ -44,7 +44,7 @@ def test_settings_are_those_of_appendix_c(path):
     assert cfg.auto_scale_lr.base_batch_size == int(gpus) * int(batch_size) == 512
     assert cfg.train_cfg.max_epochs == cfg.param_scheduler[1].end == int(epochs)
     assert cfg.param_scheduler[0].end == cfg.param_scheduler[1].begin == 5
-    assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=1e-4)
+    assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=1e-4, fused=True)
     assert cfg.model.backbone.type == {'r50': 'ResNet', 'swin-t': 'SwinTransformer'}[backbone]
     assert cfg.model.head.temperature == (1.0 if 'plain' in path.stem else 0.2)
     assert cfg.model.head.num_negatives == (None if 'all-classes' in path.stem else 65536)

@@ -80,3 +80,12 @@ def test_index_travels_to_workers():
 def test_wrong_sizes(window_size, window_stride, message):
     with pytest.raises(ValueError, match=message):
         sampler(20, window_size, window_stride)
+
+
+@pytest.mark.parametrize('start, stop', [(0, 0), (0, 3), (5, 17), (16, 25), (7, 8), (25, 25), (24, 23)])
+def test_what_comes_can_be_known_before(monkeypatch, start, stop):
+    monkeypatch.setattr(f'{MODULE}._CHUNK', 8)
+    one = sampler(50, 20, 5, rank=1, world_size=2, seed=3)
+    for epoch in (0, 3):
+        one.set_epoch(epoch)
+        assert one.samples(epoch, start, stop).tolist() == list(one)[start:stop]

@@ -1,6 +1,7 @@
 """Faults give an error that says what is expected and what to do, and lose nothing."""
 import copy
 import pickle
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from torch.distributed.checkpoint.metadata import BytesStorageMetadata
 
+from pic_plugin.engine.checksums import read_sums, sha256, write_sums
 from tests.tiny import assert_same, network_of, rows_of, tiny_config, write_images
 
 
@@ -114,7 +117,7 @@ def test_unreadable_images_are_named_and_left_out(images, tmp_path):
     paths = [runner.train_dataloader.dataset.get_data_info(i)['img_path'] for i in range(23)]
     broken = paths.index(f'{images}/a/004.png')
     assert runner.model.head.allocated.rows.recent.slots(torch.tensor([broken])).item() == -1
-    assert runner.model.head.allocated.rows.table.stored.clock[broken] == -1
+    assert runner.model.head.allocated.rows.table.clocks[broken] == 0
 
 
 def test_too_many_unreadable_images(images, tmp_path):
@@ -159,6 +162,17 @@ def test_from_all_classes_to_recent_ones(images, tmp_path):
         resume(images, tmp_path / 'run/epoch_1.pth')
 
 
+def test_from_recent_classes_to_all(images, checkpoint):
+    with pytest.raises(ValueError, match='training with 8 recent classes, expected all'):
+        resume(images, checkpoint, **{'model.head.num_negatives': None})
+
+
+def test_another_number_of_channels(images, checkpoint):
+    # the network's own shapes would only be warned about by mmengine
+    with pytest.raises(ValueError, match=r"cannot be read: weight of a row was expected as \(3,\) .*, got \(6,\)"):
+        resume(images, checkpoint, **{'model.head.in_channels': 3})
+
+
 def test_a_data_set_that_moved_is_the_same(images, checkpoint, tmp_path):
     moved = images.rename(tmp_path / 'elsewhere')
     assert resume(moved, checkpoint).epoch == 4
@@ -169,15 +183,45 @@ def test_the_seed_of_the_order_is_the_checkpoints(images, checkpoint):
     assert runner.train_dataloader.sampler.seed == 0
 
 
+ROW_FILES = ['000/00000/.metadata', '000/00000/__0_0.distcp', '001/00000/.metadata', '001/00000/__0_0.distcp']
+
+
+@pytest.mark.parametrize('file', [*ROW_FILES, '../epoch_2.pth'])
+def test_one_flipped_bit_is_found_and_named(images, checkpoint, file):
+    path = checkpoint.parent / 'epoch_2.rows' / file
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 4  # the end of a zip file is a comment's length, which torch does not look at
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f'checkpoint is damaged: in .*epoch_2.rows, {file} is missing or does not'):
+        resume(images, checkpoint)
+
+
 def test_rows_that_are_missing_or_cut_off(images, checkpoint):
     rows = checkpoint.parent / 'epoch_2.rows'
-    shard = next(rows.glob('*.distcp'))
+    shard = rows / ROW_FILES[3]
     shard.write_bytes(shard.read_bytes()[:1000])
-    with pytest.raises(ValueError, match=f'the rows of the checkpoint, {rows}, cannot be read'):
+    (rows / ROW_FILES[0]).unlink()
+    with pytest.raises(ValueError, match=f'{ROW_FILES[0]}, {ROW_FILES[3]} is missing or does not have the checksum'):
         resume(images, checkpoint)
-    (rows / '.metadata').unlink()
-    with pytest.raises(ValueError, match=f'the rows of the checkpoint, {rows}, cannot be read'):
+    (rows / 'SHA256SUMS').write_text('nonsense')
+    with pytest.raises(ValueError, match='the checksums of the checkpoint, .*SHA256SUMS, cannot be read'):
         resume(images, checkpoint)
+    (rows / 'SHA256SUMS').unlink()
+    with pytest.raises(ValueError, match='the checksums of the checkpoint, .*SHA256SUMS, cannot be read'):
+        resume(images, checkpoint)
+
+
+def sign(checkpoint):
+    """Write the checksums that someone would who has changed a file on purpose."""
+    rows = checkpoint.parent / 'epoch_2.rows'
+    write_sums(rows, {name: sha256(rows / name) for name in read_sums(rows)})
+
+
+def test_sha256sum_agrees(checkpoint):
+    rows = checkpoint.parent / 'epoch_2.rows'
+    checked = subprocess.run(['sha256sum', '--check', 'SHA256SUMS'], cwd=rows, check=True, stdout=subprocess.PIPE)
+    names = [*ROW_FILES, '../epoch_2.pth']
+    assert sorted(checked.stdout.decode().splitlines()) == sorted(f'{name}: OK' for name in names)
 
 
 class Bomb:
@@ -188,6 +232,30 @@ class Bomb:
 
     def __reduce__(self):
         return Path.touch, (self.fuse, )
+
+
+def test_rows_whose_description_would_run_code_are_refused(images, checkpoint, tmp_path):
+    fuse = tmp_path / 'exploded'
+    path = checkpoint.parent / 'epoch_2.rows' / ROW_FILES[0]
+    described = pickle.loads(path.read_bytes())
+    described.planner_data = Bomb(fuse)
+    path.write_bytes(pickle.dumps(described))
+    sign(checkpoint)
+    with pytest.raises(ValueError, match='it names pathlib.Path.touch, which does not describe a tensor'):
+        resume(images, checkpoint)
+    assert not fuse.exists()
+
+
+def test_rows_that_hold_a_pickled_object_are_refused(images, checkpoint):
+    """torch would unpickle it in turn."""
+    path = checkpoint.parent / 'epoch_2.rows' / ROW_FILES[0]
+    described = pickle.loads(path.read_bytes())
+    name = next(iter(described.state_dict_metadata))
+    described.state_dict_metadata[name] = BytesStorageMetadata()
+    path.write_bytes(pickle.dumps(described))
+    sign(checkpoint)
+    with pytest.raises(ValueError, match='BytesStorageMetadata, which does not describe a tensor'):
+        resume(images, checkpoint)
 
 
 def test_a_file_that_would_run_code_is_refused(images, checkpoint, tmp_path):
@@ -206,6 +274,7 @@ def test_the_config_in_a_checkpoint_is_not_executed(images, checkpoint, tmp_path
     state = torch.load(checkpoint, weights_only=True)
     state['meta']['config'] = f'open({str(fuse)!r}, "w")'
     torch.save(state, checkpoint)
+    sign(checkpoint)
     resume(images, checkpoint)
     assert not fuse.exists()
 
@@ -264,3 +333,42 @@ def test_rows_are_the_same_with_and_without_checkpoints(images, tmp_path):
     for a, b in zip(often, seldom):
         assert torch.equal(a, b)
 
+
+@HOOKS.register_module(force=True)
+class PrefetchedHook(Hook):
+    """Compares what was announced with what came."""
+
+    priority = 'LOW'
+
+    def before_train(self, runner):
+        self.announced, self.came = [], []
+        head = runner.model.head
+        prefetch = head.prefetch
+
+        def recording(ids):
+            self.announced.append(ids.tolist())
+            prefetch(ids)
+
+        head.prefetch = recording
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.came.append([int(sample.sample_idx) for sample in data_batch['data_samples']])
+
+
+@pytest.mark.parametrize('loop', [dict(type='EpochBasedTrainLoop', max_epochs=2),
+                                  dict(type='IterBasedTrainLoop', max_iters=12, _delete_=True)])
+def test_the_next_batch_is_announced_to_a_table_on_disk(images, tmp_path, loop):
+    cfg = tiny_config(images, tmp_path / 'run', **{
+        'model.head.table': 'disk', 'param_scheduler': [], 'train_cfg': loop,
+        'default_hooks.checkpoint.by_epoch': 'max_epochs' in loop})
+    cfg.custom_hooks.append(dict(type='PrefetchedHook'))
+    hook = next(hook for hook in trained(cfg).hooks if isinstance(hook, PrefetchedHook))
+    assert len(hook.came) == 12
+    assert hook.announced[4] == [*hook.came[5], -1]  # the last batch of an epoch has three
+    assert [[i for i in ids if i >= 0] for ids in hook.announced[:-1]] == hook.came[1:]
+
+
+def test_a_folder_for_the_table(images, tmp_path):
+    trained(tiny_config(images, tmp_path / 'run', **{
+        'model.head.table': 'disk', 'model.head.table_dir': str(tmp_path / 'fast/disk'), 'train_cfg.max_epochs': 1}))
+    assert (tmp_path / 'fast/disk').is_dir() and not (tmp_path / 'run/table').exists()

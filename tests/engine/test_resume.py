@@ -59,7 +59,7 @@ def checkpoint_is_whole(work_dir):
     if pointer.exists():
         path = Path(pointer.read_text())
         meta = torch.load(path, weights_only=True)['meta']
-        assert (path.parent / meta['instance_rows']['folder'] / '.metadata').exists()
+        assert (path.parent / meta['instance_rows']['folder'] / 'SHA256SUMS').exists()
 
 
 def settings(num_workers, **changes):
@@ -93,6 +93,8 @@ def test_killed_while_saving(tmp_path, world_size):
     (0, 1, {'optim_wrapper.accumulative_counts': 2}),
     (2, 1, {'model.head.num_negatives': None}),
     (2, 2, {}),
+    (2, 1, {'model.head.table': 'disk'}),
+    (0, 2, {'model.head.table': 'disk', 'optim_wrapper.accumulative_counts': 3}),
 ])
 def test_killed_at_random_moments(tmp_path, num_workers, world_size, changes):
     write_images(tmp_path / 'images', 23)
@@ -108,3 +110,20 @@ def test_killed_at_random_moments(tmp_path, num_workers, world_size, changes):
         (tmp_path / 'killed/started-0').unlink(missing_ok=True)
         checkpoint_is_whole(tmp_path / 'killed')
     assert_same(run(tmp_path, 'killed', world_size, settings(num_workers, **changes), resume=True), expected)
+
+
+def test_the_table_on_disk_and_in_memory_give_the_same_bits(tmp_path):
+    write_images(tmp_path / 'images', 23)
+    for world_size in (1, 2):
+        runs = [run(tmp_path, f'{table}-{world_size}', world_size, settings(0, **{'model.head.table': table}))
+                for table in ('memory', 'disk')]
+        assert_same(*runs)
+
+
+@pytest.mark.parametrize('table', ['memory', 'disk'])
+def test_a_checkpoint_of_three_ranks_resumes_on_two_and_on_one(tmp_path, table):
+    write_images(tmp_path / 'images', 23)
+    changes = settings(0, **{'train_cfg.max_epochs': 3, 'model.head.table': table, 'model.head.num_negatives': 12})
+    expected = run(tmp_path, 'three', 3, changes)
+    for world_size in (2, 1):  # nothing is left to train: what was loaded
+        assert_same(run(tmp_path, 'three', world_size, changes, resume=True), expected)

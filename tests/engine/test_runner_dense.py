@@ -41,6 +41,8 @@ def multi_view(cfg, num_views):
 
 CASES = {
     'recent': {},
+    'table on disk': {'model.head.table': 'disk'},
+    'fused optimizer': {'optim_wrapper.optimizer.fused': True},
     'all classes': {'model.head.num_negatives': None},
     'accumulation and clipping': {
         'optim_wrapper.accumulative_counts': 3, 'optim_wrapper.clip_grad': dict(max_norm=0.5)},

@@ -102,9 +102,8 @@ def test_two_losses_before_a_backward():
     scratch = Scratch()
 
     def both(loss):
-        (grad, ) = torch.autograd.grad(loss(features[:6], weight, target[:6]) + 2 * loss(features[6:], weight, target[6:]),
-                                       weight)
-        return grad
+        total = loss(features[:6], weight, target[:6]) + 2 * loss(features[6:], weight, target[6:])
+        return torch.autograd.grad(total, weight)[0]
 
     got = both(lambda f, w, t: sharded_softmax_loss(samples(f, True), w, t, empty=scratch.empty).sum())
     want = both(lambda f, w, t: F.cross_entropy(full_logits(f, w, True), t, reduction='sum'))

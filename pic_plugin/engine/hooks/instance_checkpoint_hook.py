@@ -18,7 +18,8 @@ from pic_plugin.datasets import InstanceDataset, SlidingWindowSampler
 from pic_plugin.functional.hashing import hash64
 from pic_plugin.registry import HOOKS
 
-from ..row_checkpoint import load_rows_, save_rows
+from ..checksums import read_sums, sha256, write_sums
+from ..row_checkpoint import SavedRows, load_rows, save_rows
 from .common import instance_head, latest_checkpoint, unwrapped_model, way_back
 
 
@@ -26,7 +27,8 @@ from .common import instance_head, latest_checkpoint, unwrapped_model, way_back
 class InstanceCheckpointHook(CheckpointHook):
     """mmengine's ``CheckpointHook``, with what instance classification needs of it.
 
-    A checkpoint is ``epoch_N.pth`` (network, optimizer, schedulers, log) and the folder ``epoch_N.rows`` that it names.
+    A checkpoint is ``epoch_N.pth`` (network, optimizer, schedulers, log) and the folder ``epoch_N.rows`` that it names,
+    which has the checksums of all files, and shares with the previous checkpoint those of rows that have not changed.
     Both are written into a folder beside, the rows by all ranks, and then renamed, the file last: once it is there, all
     of it is.  Only then are older checkpoints deleted.
 
@@ -42,6 +44,7 @@ class InstanceCheckpointHook(CheckpointHook):
     """
 
     _to_restore: Optional[tuple[Path, dict[str, Any]]] = None  # where the rows are, and what belongs to them
+    _last_saved: Optional[SavedRows] = None  # of this run: the next checkpoint writes what has changed since
 
     def before_run(self, runner: Runner) -> None:
         """Refuse to resume from a file that would run code.
@@ -118,7 +121,7 @@ class InstanceCheckpointHook(CheckpointHook):
         head = instance_head(runner)
         with way_back(runner):
             head.check_finite()
-        num_instances, ranks, rows = head.allocated
+        _, ranks, rows = head.allocated
         out_dir = Path(self.out_dir)
         name = self.filename_tmpl.format(step)
         partial = out_dir / 'partial'
@@ -127,8 +130,10 @@ class InstanceCheckpointHook(CheckpointHook):
             shutil.rmtree(partial, ignore_errors=True)
             suffix = next(i for i in range(1 << 30) if not (out_dir / _rows_name(name, i)).exists())
         rows_name = _rows_name(name, ranks.broadcast_int(suffix))
-        local, shared = rows.state()
-        save_rows(partial / rows_name, local, num_instances, ranks)
+        shared = rows.settle()
+        num_steps = len(runner.optim_wrapper.step_log)
+        saved = save_rows(partial / rows_name, rows, num_steps, ranks, self._last_saved)
+        self._last_saved = saved._replace(folder=out_dir / rows_name)
 
         dropped: list[int] = []
         if self.max_keep_ckpts > 0:
@@ -139,11 +144,13 @@ class InstanceCheckpointHook(CheckpointHook):
             self.keep_ckpt_ids: deque = deque(kept[-self.max_keep_ckpts:])
         self.last_ckpt = str(out_dir / name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
-        meta = {**meta, 'instance_rows': {'folder': rows_name, **self._data, **shared}}
+        meta = {**meta, 'instance_rows': {'folder': rows_name, 'num_steps': num_steps, 'segments': saved.segments,
+                                          **self._data, **shared}}
         runner.save_checkpoint(str(partial), name, save_optimizer=self.save_optimizer,
                                save_param_scheduler=self.save_param_scheduler, meta=meta, by_epoch=self.by_epoch)
         if runner.rank == 0:
             _load_tensors_only(partial / name)
+            write_sums(saved.folder, {**read_sums(saved.folder), f'../{name}': sha256(partial / name)})
             _publish(partial / rows_name, out_dir / rows_name)
             _publish(partial / name, out_dir / name)
             partial.rmdir()
@@ -178,9 +185,9 @@ class InstanceCheckpointHook(CheckpointHook):
             data['stream']['seed'] = runner.train_dataloader.sampler.seed = saved['stream']['seed']
             if data['stream'] != saved['stream']:
                 runner.logger.warning(f'the order of the data changes from {saved["stream"]} to {data["stream"]}')
-        local, _ = rows.state()
-        load_rows_(folder / saved['folder'], local, num_instances, ranks)
-        rows.restore(local, saved)
+        self._last_saved = SavedRows(folder / saved['folder'], saved['num_steps'], saved['segments'])
+        template = rows.read(torch.arange(0))
+        rows.restore(load_rows(self._last_saved, rows.block, template, ranks), saved)
 
 
 def _to_resume(runner: Runner) -> Optional[str]:
@@ -223,7 +230,7 @@ def _remove_unnamed_rows(out_dir: Path) -> None:
 
 def _publish(partial: Path, path: Path) -> None:
     """Give what is complete its name; it is on the disk before the name is."""
-    for folder_or_file in (partial, path.parent):
+    for folder_or_file in (*partial.rglob('*'), partial, path.parent):
         descriptor = os.open(folder_or_file, os.O_RDONLY)
         os.fsync(descriptor)
         os.close(descriptor)

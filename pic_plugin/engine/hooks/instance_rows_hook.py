@@ -1,12 +1,15 @@
 """Moves rows: before each iteration the classes of the batch are made active."""
 import math
+import os
 from typing import Any, Optional
 
 import torch
+import torch.nn.functional as F
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
+from pic_plugin.datasets import SlidingWindowSampler
 from pic_plugin.registry import HOOKS
 from pic_plugin.sharding import Ranks
 
@@ -46,11 +49,9 @@ class InstanceRowsHook(Hook):
                              f'AmpWeightCorrectingOptimWrapper, got {type(optim_wrapper).__name__}: rows that were '
                              'away are brought up to date from its log of steps')
         ranks = Ranks.of_world()
-        loader = runner.train_dataloader
-        batch_size = loader.batch_size or loader.batch_sampler.batch_size
         optim_wrapper.track_rows(head.weight, ranks)
-        head.allocate_rows(len(loader.dataset), batch_size * ranks.size, optim_wrapper, ranks,
-                           ranks.broadcast_int(runner.seed))
+        head.allocate_rows(len(runner.train_dataloader.dataset), _batch_size(runner) * ranks.size, optim_wrapper, ranks,
+                           ranks.broadcast_int(runner.seed), os.path.join(runner.work_dir, 'table'))
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[Any] = None) -> None:
         """Make the batch's classes active.
@@ -74,6 +75,8 @@ class InstanceRowsHook(Hook):
         head = instance_head(runner)
         with way_back(runner):
             batch_ids = head.activate(ids)
+        if head.table == 'disk' and isinstance(runner.train_dataloader.sampler, SlidingWindowSampler):
+            head.prefetch(_next_batch(runner))
         self._count_unreadable(batch_ids, head.allocated.num_instances)
 
     def after_train(self, runner: Runner) -> None:
@@ -86,3 +89,17 @@ class InstanceRowsHook(Hook):
         if len(self._unreadable) > self.max_unreadable_share * num_instances:
             raise ValueError(f'{len(self._unreadable)} of {num_instances} images could not be read, more than '
                              f'max_unreadable_share={self.max_unreadable_share}; the log names them')
+
+
+def _batch_size(runner: Runner) -> int:
+    loader = runner.train_dataloader
+    return loader.batch_size or loader.batch_sampler.batch_size
+
+
+def _next_batch(runner: Runner) -> Tensor:
+    """``[B]`` int64, the indices that come next on this rank; where an epoch ends with fewer, -1 fills them up."""
+    sampler, batch_size = runner.train_dataloader.sampler, _batch_size(runner)
+    epoch, batch = divmod(runner.iter + 1, len(runner.train_dataloader))
+    start = batch * batch_size
+    upcoming = sampler.samples(epoch, start, min(start + batch_size, len(sampler)))
+    return F.pad(upcoming, (0, batch_size - len(upcoming)), value=-1)

@@ -1,0 +1,115 @@
+"""The table on disk: sparse files, mapped into memory."""
+import mmap
+import os
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Optional
+
+import torch
+from torch import Tensor
+
+from pic_plugin.sharding import Block
+
+from .state import RowState
+from .table import RowTable
+
+_MAPPED_ROWS = 1 << 16  # after so many rows the pages are unmapped, or the process would seem to hold the whole file
+
+
+class DiskTable(RowTable):
+    """A :class:`RowTable` in two sparse files: records, and clocks.
+
+    Rows that were never written take no room on the disk.  What was written or read lately is in the system's page
+    cache, which gives way where memory is needed.
+
+    Writes and reads ahead are done by a thread, in order, while the step computes.
+
+    The files have no name: they end with the process, however it ends, and a run that is resumed fills new ones from
+    the checkpoint.  So what was written after the checkpoint cannot matter.
+
+    Args:
+        block, num_channels, std, seed: as in :class:`RowTable`.
+        dtype: of weight and momentum.
+        folder: on a local disk; made if it is not there.
+    """
+
+    def __init__(self, block: Block, num_channels: int, std: float, seed: int, dtype: torch.dtype,
+                 folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._records = _SparseFile(folder, len(block) * 2 * num_channels * dtype.itemsize)
+        self._clocks = _SparseFile(folder, len(block) * torch.int32.itemsize)
+        super().__init__(block, num_channels, std, seed, self._records.tensor(dtype).view(-1, 2, num_channels),
+                         self._clocks.tensor(torch.int32))
+        self._thread = ThreadPoolExecutor(1, 'DiskTable')
+        self._written: Optional[Future] = None
+        self._rows_until_unmapped = _MAPPED_ROWS
+
+    def read(self, ids: Tensor) -> RowState:
+        """Copies of the rows, after everything that was written."""
+        self.finish_writing()
+        return super().read(ids)
+
+    def write(self, ids: Tensor, rows: RowState) -> None:
+        """Store ``rows``, which must not be changed after; returns before it is done."""
+        self._written = self._thread.submit(self._write, ids, rows)
+
+    def prefetch(self, ids: Tensor) -> None:
+        """Have the rows' pages read from the disk in the background."""
+        self._thread.submit(self._touch, ids)
+
+    def finish_writing(self) -> None:
+        """Wait for what is being written, and raise what went wrong."""
+        if self._written is not None:
+            self._written.result()
+            self._written = None
+
+    def changed_ids(self, since: int) -> Iterator[Tensor]:
+        """As of everything that was written."""
+        self.finish_writing()
+        return super().changed_ids(since)
+
+    @property
+    def bytes_on_disk(self) -> int:
+        """What the files take up."""
+        return self._records.bytes_on_disk + self._clocks.bytes_on_disk
+
+    def _write(self, ids: Tensor, rows: RowState) -> None:
+        super().write(ids, rows)
+        self._rows_until_unmapped -= len(ids)
+        if self._rows_until_unmapped <= 0:
+            self._rows_until_unmapped = _MAPPED_ROWS
+            self._records.unmap()
+            self._clocks.unmap()
+
+    def _touch(self, ids: Tensor) -> None:
+        local = ids - self.block.start
+        local = local[self.clocks[local] > 0]
+        if len(local):  # a record may lie in two pages
+            self.records.flatten(1)[local[:, None], torch.tensor([0, -1])]
+
+
+class _SparseFile:
+    """A file of zeros without a name, mapped into memory."""
+
+    def __init__(self, folder: Path, num_bytes: int) -> None:
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (it lives as long as the table)
+        self._file.truncate(max(num_bytes, 1))
+        self._map = mmap.mmap(self._file.fileno(), max(num_bytes, 1))
+        self._map.madvise(mmap.MADV_RANDOM)  # no reading ahead: the neighbours of a row are not wanted
+        self._num_bytes = num_bytes
+
+    def tensor(self, dtype: torch.dtype) -> Tensor:
+        """All of it, ``[numel]``."""
+        return torch.frombuffer(self._map, dtype=dtype, count=self._num_bytes // dtype.itemsize) \
+            if self._num_bytes else torch.empty(0, dtype=dtype)
+
+    def unmap(self) -> None:
+        """Let go of the pages: they stay in the page cache, and changed ones are written out."""
+        self._map.madvise(mmap.MADV_DONTNEED)
+
+    @property
+    def bytes_on_disk(self) -> int:
+        """What it takes up."""
+        return os.fstat(self._file.fileno()).st_blocks * 512

@@ -1,0 +1,127 @@
+"""Both kinds of table."""
+import os
+import resource
+import threading
+from concurrent.futures import Future
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pic_plugin.functional.initial_rows import initial_rows
+from pic_plugin.rows import DiskTable, MemoryTable, RowState, disk, table
+from pic_plugin.sharding import Block
+
+BLOCK = Block(10, 40)
+
+
+@pytest.fixture(params=['memory', 'disk'])
+def build(request, tmp_path):
+    """Builds a table of that kind."""
+
+    def build(block=BLOCK, num_channels=4, dtype=torch.float64):
+        if request.param == 'memory':
+            return MemoryTable(block, num_channels, 0.01, 3, dtype)
+        return DiskTable(block, num_channels, 0.01, 3, dtype, tmp_path / 'table')
+
+    return build
+
+
+def some_rows(num, clocks, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    weight, momentum = torch.randn(2, num, 4, dtype=torch.float64, generator=generator)
+    return RowState(weight, momentum, torch.tensor(clocks))
+
+
+def test_reads_what_was_written_and_initial_rows_elsewhere(build):
+    table = build()
+    written = some_rows(2, [5, 0])
+    table.write(torch.tensor([12, 39]), written)
+    rows = table.read(torch.tensor([39, 10, 12]))
+    assert torch.equal(rows.weight[[2, 0]], written.weight)
+    assert torch.equal(rows.momentum[[2, 0]], written.momentum)
+    assert torch.equal(rows.weight[1], initial_rows(torch.tensor([10]), 4, 0.01, 3, torch.float64)[0])
+    assert rows.momentum[1].tolist() == [0] * 4
+    assert rows.clock.tolist() == [0, 0, 5] and rows.clock.dtype == torch.int64
+    for tensor in rows:  # a copy
+        tensor.zero_()
+    assert torch.equal(table.read(torch.tensor([12])).weight, written.weight[:1])
+
+
+some_ids = st.lists(st.integers(BLOCK.start, BLOCK.stop - 1), unique=True, max_size=6)
+
+
+@given(writes=st.lists(st.tuples(some_ids, st.integers(0, 9)), max_size=12),
+       since=st.integers(-1, 9), piece=st.integers(1, 5), scanned=st.integers(1, 12), mapped=st.integers(1, 20))
+def test_equals_a_dict(tmp_path_factory, writes, since, piece, scanned, mapped):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table, 'PIECE_ROWS', piece)
+        patch.setattr(table, '_SCANNED_ROWS', scanned)
+        patch.setattr(disk, '_MAPPED_ROWS', mapped)  # pages are let go of in between
+        for kind in (MemoryTable(BLOCK, 4, 0.01, 3, torch.float64),
+                     DiskTable(BLOCK, 4, 0.01, 3, torch.float64, tmp_path_factory.mktemp('table'))):
+            expected = {}
+            for number, (ids, clock) in enumerate(writes):
+                rows = some_rows(len(ids), [clock] * len(ids), number)
+                kind.prefetch(torch.tensor(ids, dtype=torch.int64))
+                kind.write(torch.tensor(ids, dtype=torch.int64), rows)
+                expected.update({i: tuple(t[place] for t in rows) for place, i in enumerate(ids)})
+            got = kind.read(torch.tensor(list(expected), dtype=torch.int64))
+            for place, row in enumerate(expected.values()):
+                assert all(torch.equal(t[place], value) for t, value in zip(got, row))
+            pieces = list(kind.changed_ids(since))
+            assert all(len(ids) == piece for ids in pieces[:-1])
+            assert torch.cat([torch.empty(0), *pieces]).tolist() == sorted(
+                i for i, (_, _, clock) in expected.items() if clock > since)
+
+
+def test_no_rows(build):
+    empty = build(Block(3, 3))
+    none = torch.empty(0, dtype=torch.int64)
+    empty.write(none, some_rows(0, []))
+    assert len(empty.read(none).weight) == 0 and list(empty.changed_ids(-1)) == []
+
+
+def test_rows_never_visited_take_no_memory(build):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    table = build(Block(0, 4_000_000), 128, torch.float32)  # 4 GB if it were touched
+    table.read(torch.tensor([0, 3_999_999]))
+    grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown_kb < 50_000
+
+
+def test_the_file_is_sparse_and_has_no_name(tmp_path):
+    table = DiskTable(Block(0, 100_000_000), 128, 0.01, 0, torch.float32, tmp_path)
+    ids = torch.tensor([5, 50_000_000])
+    zeros = torch.zeros(2, 128)
+    table.write(ids, RowState(zeros, zeros, torch.tensor([1, 2])))
+    table.finish_writing()
+    assert os.fstat(table._records._file.fileno()).st_size == 100_000_000 * 1024
+    os.fsync(table._records._file.fileno())
+    assert table.bytes_on_disk < 100_000
+    assert list(tmp_path.iterdir()) == []  # nothing is left of a run that dies
+
+
+def test_a_write_does_not_wait_and_a_read_waits_for_it(tmp_path, monkeypatch):
+    table = DiskTable(BLOCK, 4, 0.01, 3, torch.float64, tmp_path)
+    go_on, write = threading.Event(), table._write
+
+    def slow_write(*args):
+        assert go_on.wait(60)
+        write(*args)
+
+    monkeypatch.setattr(table, '_write', slow_write)
+    rows = some_rows(1, [7])
+    table.write(torch.tensor([12]), rows)  # returns
+    assert table.clocks[2] == 0
+    go_on.set()
+    assert torch.equal(table.read(torch.tensor([12])).weight, rows.weight)
+
+
+def test_what_goes_wrong_while_writing_is_raised(tmp_path):
+    table = DiskTable(BLOCK, 4, 0.01, 3, torch.float64, tmp_path)
+    table._written = Future()
+    table._written.set_exception(OSError('I/O error'))
+    with pytest.raises(OSError, match='I/O error'):
+        table.read(torch.tensor([12]))
