@@ -18,20 +18,25 @@ import math
 import torch
 from torch import Tensor
 
+_GROUP = 32
+
 
 class StepLog:
     """Every optimizer step's (learning rate, momentum, weight decay), and products over any last stretch of them.
 
-    Level ``l`` holds the products over the aligned blocks of 2^l steps.  Steps ``clock .. now-1`` fall into at most
-    two blocks of each level, so a product costs O(log(now)) small matrix products for all rows together; no matrix is
-    inverted (the determinant is m per step: an inverse would blow up).  Appending costs two 2x2 products on average,
-    and the memory is 88 bytes per step.
+    Steps are grouped by 32, the groups by 32 again, and so on.  For each step (group, ...) the product from it to the
+    end of its group is kept, or, in the group that is not full yet, to now.  Steps ``clock .. now-1`` are then one such
+    product per level on the way up, and on the way down the groups that are not full: a handful of 2x2 products for any
+    clock, for all rows together.  No matrix is inverted (the determinant is m per step: an inverse would blow up).
+    The memory is 58 bytes per step.
     """
 
+    _length: int
+    _steps: Tensor  # [T', 3] float64 with T' >= T, the number of steps
+    _levels: list[Tensor]  # [T' / 32^level, 2, 2] float64
+
     def __init__(self) -> None:
-        self._length = 0
-        self._steps = torch.empty(0, 3, dtype=torch.float64)
-        self._levels: list[Tensor] = []
+        self.load_state_dict({'steps': torch.empty(0, 3, dtype=torch.float64)})
 
     def __len__(self) -> int:
         return self._length
@@ -47,19 +52,18 @@ class StepLog:
                 raise ValueError(f'{name} of step {self._length} must be finite, got {value}')
         self._steps = _with_room(self._steps, self._length)
         self._steps[self._length] = torch.tensor((lr, momentum, weight_decay), dtype=torch.float64)
+        product, index = transition(*self._steps[self._length]), self._length
         self._length += 1
-        block = transition(*self._steps[self._length - 1])
-        level = 0
-        while True:
+        for level in range(len(self._levels) + 1):
             if level == len(self._levels):
                 self._levels.append(torch.empty(0, 2, 2, dtype=torch.float64))
-            index = (self._length >> level) - 1
-            self._levels[level] = _with_room(self._levels[level], index)
-            self._levels[level][index] = block
-            if index % 2 == 0:
+            self._levels[level] = to_end = _with_room(self._levels[level], index)
+            group = index // _GROUP
+            to_end[group * _GROUP:index] = _compose(product, to_end[group * _GROUP:index])
+            to_end[index] = product
+            if (index + 1) % _GROUP:
                 return
-            block = block @ self._levels[level][index - 1]
-            level += 1
+            product, index = to_end[group * _GROUP].clone(), group
 
     def product(self, clock: Tensor) -> Tensor:
         """The product of the steps from ``clock`` to now, the latest on the left.
@@ -77,18 +81,22 @@ class StepLog:
         if clock.numel() and not 0 <= int(clock.min()) <= int(clock.max()) <= now:
             raise ValueError(f'clock must lie between 0 and the {now} steps of the log, got '
                              f'{int(clock.min())} to {int(clock.max())}')
-        clock = clock.clone()
         product = torch.eye(2, dtype=torch.float64).repeat(len(clock), 1, 1)
-
-        def apply_block(level: int, rows: Tensor) -> None:
-            product[rows] = self._levels[level][clock[rows] >> level] @ product[rows]
-            clock[rows] += 1 << level
-
-        levels = range(len(self._levels))
-        for level in levels:  # upwards: to the next multiple of 2^(level+1), as long as a whole block is left
-            apply_block(level, (clock >> level & 1).bool() & (clock + (1 << level) <= now))
-        for level in reversed(levels):  # downwards: what is left of the log, in smaller and smaller blocks
-            apply_block(level, clock + (1 << level) <= now)
+        rest = torch.eye(2, dtype=torch.float64)  # of the groups below that are not full
+        arrived = torch.zeros(len(clock), dtype=torch.bool)
+        start, length = clock, now  # among a level's entries, those from ``start`` on are still to be multiplied
+        for to_end in self._levels:
+            if not length:
+                break
+            missing = (start < length) & ~arrived
+            product = torch.where(missing[:, None, None],
+                                  _compose(to_end[start.clamp(max=length - 1)], product), product)
+            ends_here = (start // _GROUP == length // _GROUP) & ~arrived
+            product = torch.where(ends_here[:, None, None], _compose(rest, product), product)
+            arrived |= ends_here
+            if length % _GROUP:
+                rest = _compose(rest, to_end[length // _GROUP * _GROUP])
+            start, length = start // _GROUP + 1, length // _GROUP
         return product
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -96,15 +104,25 @@ class StepLog:
         return {'steps': self._steps[:self._length].clone()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take over the steps of ``state``; the products are formed level by level."""
+        """Take over the steps of ``state``; the products have the bits that they had."""
         self._steps = state['steps'].to('cpu', torch.float64).clone()
         self._length = len(self._steps)
         self._levels = []
-        blocks = transition(*self._steps.unbind(1))
-        while len(blocks):
-            self._levels.append(blocks)
-            pairs = blocks[:len(blocks) // 2 * 2].unflatten(0, (-1, 2))
-            blocks = pairs[:, 1] @ pairs[:, 0]
+        products = transition(*self._steps.unbind(1))
+        while len(products):
+            length = len(products)
+            filled_up = torch.eye(2, dtype=torch.float64).repeat(-(-length // _GROUP), _GROUP, 1, 1)
+            filled_up.flatten(0, 1)[:length] = products
+            to_end = filled_up.clone()
+            for k in range(1, _GROUP):
+                to_end[:, :k] = _compose(filled_up[:, k:k + 1], to_end[:, :k])
+            self._levels.append(to_end.flatten(0, 1)[:length])
+            products = to_end[:length // _GROUP, 0]
+
+
+def _compose(later: Tensor, earlier: Tensor) -> Tensor:
+    """``later @ earlier`` of ``[*, 2, 2]``, with the same bits however many there are, and in little time."""
+    return later[..., :, :1] * earlier[..., :1, :] + later[..., :, 1:] * earlier[..., 1:, :]
 
 
 def _with_room(table: Tensor, index: int) -> Tensor:

@@ -1,7 +1,4 @@
 """The table on disk: sparse files, mapped into memory."""
-import mmap
-import os
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +9,7 @@ from torch import Tensor
 
 from pic_plugin.sharding import Block
 
+from .mapping import Mapping
 from .state import RowState
 from .table import RowTable
 
@@ -38,10 +36,10 @@ class DiskTable(RowTable):
     def __init__(self, block: Block, num_channels: int, std: float, seed: int, dtype: torch.dtype,
                  folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._records = _SparseFile(folder, len(block) * 2 * num_channels * dtype.itemsize)
-        self._clocks = _SparseFile(folder, len(block) * torch.int32.itemsize)
-        super().__init__(block, num_channels, std, seed, self._records.tensor(dtype).view(-1, 2, num_channels),
-                         self._clocks.tensor(torch.int32))
+        records = Mapping((len(block), 2, num_channels), dtype, folder)
+        clocks = Mapping((len(block), ), torch.int32, folder)
+        super().__init__(block, num_channels, std, seed, records.tensor, clocks.tensor)
+        self._files = records, clocks
         self._thread = ThreadPoolExecutor(1, 'DiskTable')
         self._written: Optional[Future] = None
         self._rows_until_unmapped = _MAPPED_ROWS
@@ -52,7 +50,8 @@ class DiskTable(RowTable):
         return super().read(ids)
 
     def write(self, ids: Tensor, rows: RowState) -> None:
-        """Store ``rows``, which must not be changed after; returns before it is done."""
+        """Store ``rows``, which must not be changed after; returns before it is done, but after the write before."""
+        self.finish_writing()
         self._written = self._thread.submit(self._write, ids, rows)
 
     def prefetch(self, ids: Tensor) -> None:
@@ -73,43 +72,18 @@ class DiskTable(RowTable):
     @property
     def bytes_on_disk(self) -> int:
         """What the files take up."""
-        return self._records.bytes_on_disk + self._clocks.bytes_on_disk
+        return sum(file.bytes_on_disk for file in self._files)
 
     def _write(self, ids: Tensor, rows: RowState) -> None:
         super().write(ids, rows)
         self._rows_until_unmapped -= len(ids)
         if self._rows_until_unmapped <= 0:
             self._rows_until_unmapped = _MAPPED_ROWS
-            self._records.unmap()
-            self._clocks.unmap()
+            for file in self._files:
+                file.unmap()
 
     def _touch(self, ids: Tensor) -> None:
         local = ids - self.block.start
         local = local[self.clocks[local] > 0]
         if len(local):  # a record may lie in two pages
             self.records.flatten(1)[local[:, None], torch.tensor([0, -1])]
-
-
-class _SparseFile:
-    """A file of zeros without a name, mapped into memory."""
-
-    def __init__(self, folder: Path, num_bytes: int) -> None:
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (it lives as long as the table)
-        self._file.truncate(max(num_bytes, 1))
-        self._map = mmap.mmap(self._file.fileno(), max(num_bytes, 1))
-        self._map.madvise(mmap.MADV_RANDOM)  # no reading ahead: the neighbours of a row are not wanted
-        self._num_bytes = num_bytes
-
-    def tensor(self, dtype: torch.dtype) -> Tensor:
-        """All of it, ``[numel]``."""
-        return torch.frombuffer(self._map, dtype=dtype, count=self._num_bytes // dtype.itemsize) \
-            if self._num_bytes else torch.empty(0, dtype=dtype)
-
-    def unmap(self) -> None:
-        """Let go of the pages: they stay in the page cache, and changed ones are written out."""
-        self._map.madvise(mmap.MADV_DONTNEED)
-
-    @property
-    def bytes_on_disk(self) -> int:
-        """What it takes up."""
-        return os.fstat(self._file.fileno()).st_blocks * 512

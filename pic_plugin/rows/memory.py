@@ -1,10 +1,9 @@
 """The table in host memory."""
-import numpy as np
 import torch
-from torch import Tensor
 
 from pic_plugin.sharding import Block
 
+from .mapping import Mapping
 from .table import RowTable
 
 
@@ -17,11 +16,5 @@ class MemoryTable(RowTable):
     """
 
     def __init__(self, block: Block, num_channels: int, std: float, seed: int, dtype: torch.dtype) -> None:
-        super().__init__(block, num_channels, std, seed,
-                         _untouched_zeros(len(block) * 2 * num_channels, dtype).view(-1, 2, num_channels),
-                         _untouched_zeros(len(block), torch.int32))
-
-
-def _untouched_zeros(numel: int, dtype: torch.dtype) -> Tensor:
-    # calloc, by way of numpy: torch.zeros would write to every page
-    return torch.from_numpy(np.zeros(max(1, numel) * dtype.itemsize, np.uint8)).view(dtype)[:numel]
+        records = Mapping((len(block), 2, num_channels), dtype).tensor
+        super().__init__(block, num_channels, std, seed, records, Mapping((len(block), ), torch.int32).tensor)

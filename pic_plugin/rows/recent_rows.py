@@ -194,6 +194,9 @@ class RecentRows:
         return (self._ids >= 0).nonzero()[:, 0]
 
     def _set_active(self) -> None:
-        active = torch.zeros(len(self._ids), dtype=torch.bool)
-        active[self._local_slot[self._local_slot >= 0]] = True
-        self.active = None if bool(active.all()) else active.to(self.weight.device)
+        if not len(self._free) and not len(self._waiting):
+            self.active = None
+            return
+        active = self._ids >= 0
+        active[self._waiting] = False
+        self.active = active.to(self.weight.device)

@@ -91,14 +91,33 @@ def test_rows_never_visited_take_no_memory(build):
     assert grown_kb < 50_000
 
 
+def test_forked_workers_do_not_double_the_memory(build):
+    """A page of private memory is copied when it is written to while a forked process is alive."""
+    table = build()
+    fork = torch.multiprocessing.get_context('fork')
+    written, seen = fork.Event(), fork.Queue()
+
+    def worker():
+        assert written.wait(60)
+        seen.put(table.clocks[2].item())
+
+    process = fork.Process(target=worker)
+    process.start()
+    table.write(torch.tensor([12]), some_rows(1, [7]))
+    table.read(torch.tensor([12]))
+    written.set()
+    assert seen.get(timeout=60) == 8
+    process.join()
+
+
 def test_the_file_is_sparse_and_has_no_name(tmp_path):
     table = DiskTable(Block(0, 100_000_000), 128, 0.01, 0, torch.float32, tmp_path)
     ids = torch.tensor([5, 50_000_000])
     zeros = torch.zeros(2, 128)
     table.write(ids, RowState(zeros, zeros, torch.tensor([1, 2])))
     table.finish_writing()
-    assert os.fstat(table._records._file.fileno()).st_size == 100_000_000 * 1024
-    os.fsync(table._records._file.fileno())
+    assert os.fstat(table._files[0]._file.fileno()).st_size == 100_000_000 * 1024
+    os.fsync(table._files[0]._file.fileno())
     assert table.bytes_on_disk < 100_000
     assert list(tmp_path.iterdir()) == []  # nothing is left of a run that dies
 
