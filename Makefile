@@ -1,10 +1,11 @@
-# make quickstart: from a fresh clone to a trained backbone;  make test: all tests
+# make quickstart: from a fresh clone to a trained backbone;  make test: all tests;  make bench: time and memory
 PYTHON ?= python3
 DIGITS := configs/pic/pic_r18-3stage-w32_1xb128_40e_digits.py
 QUICKSTART := work_dirs/quickstart
+BENCHMARKS := work_dirs/benchmarks
 PIP := bin/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: help quickstart test test-upstream clean
+.PHONY: help quickstart test test-upstream bench clean
 
 help:
 	@sed -n 1p Makefile | cut -c3-
@@ -48,6 +49,14 @@ test: .venv/.tests
 
 test-upstream: .venv-upstream/.tests
 	.venv-upstream/bin/python -m pytest
+
+# waiting threads that spin would disturb what the other processes of a benchmark do
+bench: .venv/.quickstart
+	for name in catch_up communication training_step checkpoint scaling head_step; do \
+		OMP_WAIT_POLICY=PASSIVE PYTHONWARNINGS=ignore .venv/bin/python tools/benchmarks/$$name.py --out $(BENCHMARKS) \
+			|| exit 1; \
+	done
+	.venv/bin/python tools/benchmarks/plot.py $(BENCHMARKS)
 
 clean:
 	rm -rf .venv .venv-upstream

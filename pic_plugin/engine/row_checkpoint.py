@@ -116,25 +116,33 @@ def _save_segment(folder: Path, pieces: Iterator[Tensor], rows: Rows, ranks: Ran
     """Write pieces of ids and their rows; returns how many rows of all ranks, and all files' checksums."""
     num_rows = 0
     written: dict[str, Future] = {}
-    with ThreadPoolExecutor(1) as thread:  # flushes and sums up a file while the next one is written
+    # while a part is written, the next one is read, and the last one flushed and summed up
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as flusher:
+        upcoming = reader.submit(_next_tensors, pieces, rows)
         for number in range(1 << 30):
-            ids = next(pieces, torch.empty(0, dtype=torch.int64))
-            num_of_part = int(ranks.sum_(torch.tensor(len(ids))))
+            num_of_rank, tensors = upcoming.result()
+            num_of_part = int(ranks.sum_(torch.tensor(num_of_rank)))
             if not num_of_part and number:  # the first part is there even if it is empty
                 break
+            upcoming = reader.submit(_next_tensors, pieces, rows)
             num_rows += num_of_part
             part = folder / f'{number:05d}'
-            tensors = {}
-            if len(ids):
-                tensors = {f'{ids[0]}-{ids[-1]}/{field}': tensor.contiguous()
-                           for field, tensor in zip(_FIELDS, (ids, *rows.read(ids)))}
             writer = FileSystemWriter(part, sync_files=False)
             _collective(dcp.save, tensors, storage_writer=writer, process_group=ranks.host_group)
             for file in (f'__{ranks.rank}_0.distcp', *(['.metadata'] if ranks.rank == 0 else [])):
                 if (part / file).exists():
-                    written[f'{part.name}/{file}'] = thread.submit(_flush_and_sum, part / file)
+                    written[f'{part.name}/{file}'] = flusher.submit(_flush_and_sum, part / file)
     sums = {name: future.result() for name, future in written.items()}
     return num_rows, {name: digest for of_rank in ranks.all_gather_object(sums) for name, digest in of_rank.items()}
+
+
+def _next_tensors(pieces: Iterator[Tensor], rows: Rows) -> tuple[int, dict[str, Tensor]]:
+    """How many rows the next piece has, and its tensors by name."""
+    ids = next(pieces, None)
+    if ids is None:
+        return 0, {}
+    return len(ids), {f'{ids[0]}-{ids[-1]}/{field}': tensor.contiguous()
+                      for field, tensor in zip(_FIELDS, (ids, *rows.read(ids)))}
 
 
 def _flush_and_sum(path: Path) -> str:

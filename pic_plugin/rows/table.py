@@ -10,7 +10,7 @@ from pic_plugin.sharding import Block
 from .state import RowState
 
 _SCANNED_ROWS = 1 << 22  # clocks that are looked at at once
-PIECE_ROWS = 1 << 18  # rows that a checkpoint handles at once
+PIECE_ROWS = 1 << 16  # rows that a checkpoint handles at once
 
 
 class RowTable:

@@ -42,6 +42,15 @@ class Ranks:
             dist.all_reduce(tensor, dist.ReduceOp.SUM, group=self._group(tensor))
         return tensor
 
+    def sum_scatter(self, tensor: Tensor) -> Tensor:
+        """``[R, ...]`` of every rank -> ``[...]``: the sum over the ranks of what they have for this one."""
+        if self.size == 1:
+            return tensor[0]
+        out = torch.empty_like(tensor[0])
+        # each rank receives its own part only (under gloo, which has no such thing, everything)
+        dist.reduce_scatter_tensor(out.view(-1), tensor.contiguous().view(-1), group=self._group(tensor))
+        return out
+
     def max_(self, tensor: Tensor) -> Tensor:
         """Maximum over the ranks, in place."""
         if self.size > 1:

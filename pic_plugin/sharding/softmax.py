@@ -46,8 +46,7 @@ class _GatherFeatures(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        total = ctx.ranks.sum_(grads[0].clone(memory_format=torch.contiguous_format))
-        return total[ctx.ranks.rank] * ctx.ranks.size, None
+        return ctx.ranks.sum_scatter(grads[0]) * ctx.ranks.size, None
 
 
 def gather_features(features: Tensor, ranks: Ranks) -> Tensor:
@@ -61,7 +60,7 @@ def gather_features(features: Tensor, ranks: Ranks) -> Tensor:
         ranks: the ranks.
 
     Returns:
-        Tensor: ``[R, ...]``.  Collectives: one all-gather forward, one all-reduce backward.
+        Tensor: ``[R, ...]``.  Collectives: one all-gather forward, one reduce-scatter backward.
     """
     return _GatherFeatures.apply(features, ranks)
 

@@ -133,13 +133,19 @@ def test_half_precision_products_are_summed_up_in_full(dtype, tolerance):
 def collectives(rank, world_size):
     ranks = Ranks.of_world()
     value = torch.tensor([rank, 10])
+    for_each = value + torch.arange(world_size)[:, None]
     return (ranks.all_gather(value), ranks.sum_(value.clone()), ranks.max_(value.clone()),
-            ranks.broadcast_int(rank + 7))
+            ranks.broadcast_int(rank + 7), ranks.sum_scatter(for_each), ranks.all_gather_object({'rank': rank}),
+            ranks.sum_on_this_machine(rank + 1))
 
 
 @pytest.mark.parametrize('world_size', [1, 3])
 def test_ranks(world_size):
-    for gathered, total, maximum, broadcast in run_ranks(collectives, world_size):
+    for rank, results in enumerate(run_ranks(collectives, world_size)):
+        gathered, total, maximum, broadcast, scattered, objects, of_machine = results
+        assert scattered.tolist() == [sum(range(world_size)) + rank * world_size, (10 + rank) * world_size]
+        assert objects == [{'rank': rank} for rank in range(world_size)]
+        assert of_machine == sum(range(1, world_size + 1))
         assert gathered.tolist() == [[rank, 10] for rank in range(world_size)]
         assert total.tolist() == [sum(range(world_size)), 10 * world_size]
         assert maximum.tolist() == [world_size - 1, 10]
