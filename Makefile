@@ -50,11 +50,9 @@ test: .venv/.tests
 test-upstream: .venv-upstream/.tests
 	.venv-upstream/bin/python -m pytest
 
-# waiting threads that spin would disturb what the other processes of a benchmark do
 bench: .venv/.quickstart
 	for name in catch_up communication training_step checkpoint scaling head_step; do \
-		OMP_WAIT_POLICY=PASSIVE PYTHONWARNINGS=ignore .venv/bin/python tools/benchmarks/$$name.py --out $(BENCHMARKS) \
-			|| exit 1; \
+		PYTHONWARNINGS=ignore .venv/bin/python tools/benchmarks/$$name.py --out $(BENCHMARKS) || exit 1; \
 	done
 	.venv/bin/python tools/benchmarks/plot.py $(BENCHMARKS)
 

@@ -13,7 +13,7 @@ from .mapping import Mapping
 from .state import RowState
 from .table import RowTable
 
-_MAPPED_ROWS = 1 << 16  # after so many rows the pages are unmapped, or the process would seem to hold the whole file
+_MAPPED_ROWS = 1 << 11  # after so many writes the pages are unmapped, or the process would come to hold the whole file
 
 
 class DiskTable(RowTable):

@@ -17,22 +17,20 @@ class Scratch:
     """
 
     def __init__(self) -> None:
-        self._memory: list[np.ndarray] = []
-        self._given: list[weakref.ref] = []  # of each, the array that keeps it from being given out: the tensors' own
+        self._free: list[np.ndarray] = []
+        self._held: list[tuple[np.ndarray, weakref.ref]] = []  # memory, and the array that its tensors keep alive
 
     def empty(self, shape: Sequence[int], like: Tensor) -> Tensor:
         """A tensor of ``shape`` with the dtype and device of ``like``, not initialised."""
         if like.device.type != 'cpu':
             return like.new_empty(shape)
         num_bytes = math.prod(shape) * like.element_size()
-        for i, memory in enumerate(self._memory):
-            if memory.nbytes == num_bytes and self._given[i]() is None:
-                break
-        else:  # the sizes have changed: what is free now would hardly be asked for again
-            held = [i for i, given in enumerate(self._given) if given() is not None]
-            self._memory = [*(self._memory[i] for i in held), np.empty(num_bytes, np.uint8)]
-            self._given = [*(self._given[i] for i in held), lambda: None]  # type: ignore[list-item]
-            i = len(held)
-        array = self._memory[i].view()
-        self._given[i] = weakref.ref(array)
+        self._free += [memory for memory, array in self._held if array() is None]
+        self._held = [(memory, array) for memory, array in self._held if array() is not None]
+        memory = next((memory for memory in self._free if memory.nbytes == num_bytes), None)
+        if memory is None:  # the sizes have changed: what is free now would hardly be asked for again
+            self._free, memory = [], np.empty(num_bytes, np.uint8)
+        self._free = [other for other in self._free if other is not memory]
+        array = memory.view()
+        self._held.append((memory, weakref.ref(array)))
         return torch.from_numpy(array).view(like.dtype).view(*shape)

@@ -99,7 +99,7 @@ def measure(names: list[str], num_instances: int, args: Any) -> list[dict[str, A
 def main() -> None:
     """Measure, compare with the dense step, and report."""
     args = parse_args(str(__doc__), num_instances=[65536, 1281167, 10**7], batch_sizes=[64, 512], channels=128,
-                      negatives=65536, repeats=5)
+                      negatives=65536, repeats=3)
     rows = []
     for num_instances in args.num_instances:
         packed, too_large = groups(num_instances, args)

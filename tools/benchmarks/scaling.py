@@ -11,7 +11,7 @@ import torch
 from heads import Ours, sliding_window
 from measure import Variant, machine, medians, memory_bytes, parse_args, report
 
-_BEFORE = 256  # batches that are trained before anything is measured
+_BEFORE = 128  # batches that are trained before anything is measured
 _CALLS = 10  # steps of one size before it is the next one's turn
 
 
@@ -50,7 +50,7 @@ class Subject(Ours):
 def main() -> None:
     """All sizes take turns."""
     args = parse_args(str(__doc__), num_instances=[10**5, 10**6, 10**7, 10**8, 10**9], batch_size=64, channels=128,
-                      negatives=65536, repeats=15)
+                      negatives=65536, repeats=7)
     running = {n: Variant(Subject, n, args) for n in args.num_instances}
     rows = []
     for order in ('sliding window', 'random'):
