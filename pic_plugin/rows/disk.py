@@ -14,7 +14,7 @@ from .mapping import Mapping
 from .state import RowState
 from .table import RowTable
 
-_MAPPED_ROWS = 1 << 11  # after so many writes the pages are unmapped, or the process would come to hold the whole file
+_MAPPED_ROWS = 1 << 11  # after so many rows the pages are unmapped, or the process would come to hold the whole file
 
 
 class DiskTable(RowTable):
@@ -49,7 +49,9 @@ class DiskTable(RowTable):
     def read(self, ids: Tensor) -> RowState:
         """Copies of the rows, after everything that was written."""
         self.finish_writing()
-        return super().read(ids)
+        rows = super().read(ids)
+        self._unmap_in_time(len(ids))
+        return rows
 
     def write(self, ids: Tensor, rows: RowState) -> None:
         """Store ``rows``; returns before it is done, but after the write before."""
@@ -84,14 +86,19 @@ class DiskTable(RowTable):
     def _write(self, local: np.ndarray, records: np.ndarray, clocks: np.ndarray) -> None:
         self._record_array[local] = records
         self._clock_array[local] = clocks
-        self._rows_until_unmapped -= len(local)
+        self._unmap_in_time(len(local))
+
+    def _touch(self, local: np.ndarray) -> None:
+        self._record_array[local[self._clock_array[local] > 0]]
+        self._unmap_in_time(len(local))
+
+    def _unmap_in_time(self, num_rows: int) -> None:
+        # for one row the system maps up to 64 KiB around it, where they are in its cache
+        self._rows_until_unmapped -= num_rows
         if self._rows_until_unmapped <= 0:
             self._rows_until_unmapped = _MAPPED_ROWS
             for file in self._files:
                 file.unmap()
-
-    def _touch(self, local: np.ndarray) -> None:
-        self._record_array[local[self._clock_array[local] > 0]]
 
 
 def _whole(records: Tensor) -> np.ndarray:

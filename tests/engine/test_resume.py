@@ -114,16 +114,13 @@ def test_killed_at_random_moments(tmp_path, num_workers, world_size, changes):
 
 def test_the_table_on_disk_and_in_memory_give_the_same_bits(tmp_path):
     write_images(tmp_path / 'images', 23)
-    for world_size in (1, 2):
-        runs = [run(tmp_path, f'{table}-{world_size}', world_size, settings(0, **{'model.head.table': table}))
-                for table in ('memory', 'disk')]
-        assert_same(*runs)
+    runs = [run(tmp_path, table, 2, settings(0, **{'model.head.table': table})) for table in ('memory', 'disk')]
+    assert_same(*runs)
 
 
-@pytest.mark.parametrize('table', ['memory', 'disk'])
-def test_a_checkpoint_of_three_ranks_resumes_on_two_and_on_one(tmp_path, table):
+def test_a_checkpoint_of_three_ranks_resumes_on_two_and_on_one(tmp_path):
     write_images(tmp_path / 'images', 23)
-    changes = settings(0, **{'train_cfg.max_epochs': 3, 'model.head.table': table, 'model.head.num_negatives': 12})
+    changes = settings(0, **{'train_cfg.max_epochs': 3, 'model.head.table': 'disk', 'model.head.num_negatives': 12})
     expected = run(tmp_path, 'three', 3, changes)
     for world_size in (2, 1):  # nothing is left to train: what was loaded
         assert_same(run(tmp_path, 'three', world_size, changes, resume=True), expected)
