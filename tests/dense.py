@@ -13,11 +13,13 @@ class DenseTable:
     """
 
     def __init__(self, num_instances: int, num_channels: int, num_negatives: int | None, temperature: float, seed: int,
-                 cosine: bool = True) -> None:
+                 cosine: bool = True, smoothing: float = 0.0, num_hard: int = 0) -> None:
         self.weight = torch.nn.Parameter(
             initial_rows(torch.arange(num_instances), num_channels, 0.01, seed, torch.float64))
         self.num_negatives, self.temperature, self.cosine = num_negatives, temperature, cosine
+        self.smoothing, self.num_hard = smoothing, num_hard
         self.recent: list[int] = []
+        self.hard: dict[int, list[int]] = {}
 
     def visit(self, ids: list[int]) -> None:
         for i in ids:
@@ -26,6 +28,14 @@ class DenseTable:
             self.recent.append(i)
         if self.num_negatives is not None:
             self.recent = self.recent[-self.num_negatives:]
+
+    def find_hard(self, ids: Tensor) -> None:
+        """The classes most similar to each of ids: of the recent ones, or of all."""
+        directions = F.normalize(self.weight.detach(), dim=1)
+        candidates = range(len(directions)) if self.num_negatives is None else self.recent
+        for i in ids.tolist():
+            others = sorted((float(directions[i] @ directions[j]), j) for j in candidates if j != i)
+            self.hard[i] = [j for _, j in others[-self.num_hard:]]
 
     def loss(self, features: Tensor, ids: Tensor, train_rows: bool = True) -> Tensor:
         weight = self.weight if train_rows else self.weight.detach()
@@ -36,4 +46,12 @@ class DenseTable:
             inactive = torch.ones(len(weight), dtype=torch.bool)
             inactive[self.recent] = False
             logits = logits.masked_fill(inactive, -torch.inf)
-        return F.cross_entropy(logits, ids)
+        if not self.smoothing:
+            return F.cross_entropy(logits, ids)
+        total = logits.new_zeros(())
+        for row, i in zip(logits, ids.tolist()):
+            labelled = (1 - self.smoothing) * row[i].exp()
+            for j in self.hard[i]:
+                labelled = labelled + self.smoothing / self.num_hard * row[j].exp()
+            total = total - (labelled / row.exp().sum()).log()
+        return total / len(ids)

@@ -8,7 +8,7 @@ model = dict(num_large_views=1)
 train_dataloader = dict(
     dataset=dict(
         pipeline=[
-            dict(type='LoadImageFromFile'),
+            _base_.load,
             dict(type='MultiView', num_views=[1, 3], transforms=[large_pipeline, small_pipeline]),
             dict(type='PackInputs'),
         ]))

@@ -1,6 +1,4 @@
 """Features of a labelled data set."""
-import time
-from collections.abc import Callable
 from typing import Optional
 
 import torch
@@ -8,12 +6,11 @@ from mmengine.model import BaseModel
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-_REPORT_EVERY = 30.0  # seconds
+from pic_plugin.progress import Report, reported
 
 
 @torch.no_grad()
-def extract_features(model: BaseModel, loader: DataLoader,
-                     report: Optional[Callable[[str], None]] = None) -> tuple[Tensor, Tensor]:
+def extract_features(model: BaseModel, loader: DataLoader, report: Optional[Report] = None) -> tuple[Tensor, Tensor]:
     """What the backbone makes of each image: the last stage's map, averaged over the places.
 
     The model is left in the mode (training or not) that it was in.
@@ -29,15 +26,11 @@ def extract_features(model: BaseModel, loader: DataLoader,
     was_training = model.training
     model.eval()
     features, labels = [], []
-    start = last_report = time.monotonic()
-    for done, batch in enumerate(loader, 1):
+    for batch in reported(loader, 'batches of features', report):
         batch = model.data_preprocessor(batch)
         out = model(batch['inputs'], mode='tensor')
         out = out[-1] if isinstance(out, (list, tuple)) else out
         features.append(out.float().flatten(2).mean(2) if out.ndim > 2 else out.float())
         labels += [int(sample.gt_label) for sample in batch['data_samples']]
-        if report and (now := time.monotonic()) - last_report > _REPORT_EVERY:
-            report(f'features of {done}/{len(loader)} batches, eta {(now - start) / done * (len(loader) - done):.0f} s')
-            last_report = now
     model.train(was_training)
     return torch.cat(features), torch.tensor(labels, device=features[0].device)

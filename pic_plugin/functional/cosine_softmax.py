@@ -8,6 +8,14 @@ PIC, Eq. 1 (the other paper's Eq. 1 is the same):
 
 The sum in the denominator runs over the K active classes: the recent ones (PIC, Section 2.3), or all N.
 B samples, D channels, K classes.
+
+With smoothed labels (One-Million-Way, Eq. 2 and 3) the classes :math:`H_-^i` that are hardest to tell from i count as
+right too, a little; note that the labels stand inside the logarithm:
+
+.. math::
+    J = -\frac{1}{|B|} \sum_{i \in B} \log \frac{\sum_j y_j^i \exp(\cos(w_j, z_i) / \tau)}
+        {\sum_j \exp(\cos(w_j, z_i) / \tau)}, \qquad
+    y_j^i = 1 - \alpha \; (j = i), \quad \alpha / |H_-^i| \; (j \in H_-^i), \quad 0 \; \text{otherwise}
 """
 import torch.nn.functional as F
 from torch import Tensor
@@ -36,3 +44,24 @@ def cosine_softmax_loss(features: Tensor, weight: Tensor, target: Tensor, temper
         Tensor: the mean over the batch.
     """
     return F.cross_entropy(cosine_logits(features, weight, temperature), target)
+
+
+def smoothed_cosine_softmax_loss(features: Tensor, weight: Tensor, target: Tensor, hardest: Tensor, smoothing: float,
+                                 temperature: float) -> Tensor:
+    """One-Million-Way, Eq. 3.  Equals :func:`cosine_softmax_loss` where ``smoothing`` is 0.
+
+    Args:
+        features: ``[B, D]``, projected features, of any length.
+        weight: ``[K, D]``, rows of the active classes, of any length.
+        target: ``[B]`` int64, each sample's place among the K rows.
+        hardest: ``[B, H]`` int64, the places of the hardest classes, without the target, none twice.
+        smoothing: alpha, in [0, 1).
+        temperature: tau.
+
+    Returns:
+        Tensor: the mean over the batch.
+    """
+    labels = weight.new_zeros(len(features), len(weight))
+    labels.scatter_(1, hardest, smoothing / hardest.shape[1]).scatter_(1, target[:, None], 1 - smoothing)
+    logits = cosine_logits(features, weight, temperature)
+    return (logits.logsumexp(1) - (logits + labels.log()).logsumexp(1)).mean()

@@ -7,8 +7,19 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from pic_plugin.progress import Report
 from pic_plugin.registry import MODELS
-from pic_plugin.rows import AllRows, DiskTable, MemoryTable, RecentRows, RowState, RowTable
+from pic_plugin.rows import (
+    AllRows,
+    DiskTable,
+    HardClasses,
+    HardestOfActive,
+    HardestOfAll,
+    MemoryTable,
+    RecentRows,
+    RowState,
+    RowTable,
+)
 from pic_plugin.rows.room import check_disk, check_memory
 from pic_plugin.rows.scratch import Scratch
 from pic_plugin.rows.state import RowOptimizer
@@ -20,11 +31,15 @@ class AllocatedRows(NamedTuple):
     num_instances: int  # N
     ranks: Ranks
     rows: Any  # AllRows or RecentRows
+    hard_classes: Optional[HardClasses]  # None without label smoothing
 
 
 @MODELS.register_module()
 class CosineInstanceHead(BaseModule):
     r"""Softmax over the cosine similarity to the rows of the active classes (PIC, Eq. 1 and Section 2.3).
+
+    With ``label_smoothing`` the classes that are hardest to tell from a sample's own share its label (One-Million-Way,
+    Eq. 2 and 3): found at the start of each epoch where all classes are active, else for each batch, among the active.
 
     The rows are no part of the state dict: each rank has its own, and they are checkpointed by row.  The number of
     rows is the data set's, so they are allocated when training starts (``InstanceRowsHook``).
@@ -35,6 +50,9 @@ class CosineInstanceHead(BaseModule):
         in_channels: D, of the projected features and of a row.
         temperature: tau.
         cosine: whether to compare by the cosine; False is the plain softmax of PIC's Table 1.
+        label_smoothing: alpha, the part of the label that the hardest classes share.
+        num_hard_classes: how many they are; K in One-Million-Way.
+        weight_correction: whether rows that come back are brought up to date; False is for PIC's Table 2.
         table: where the rows that are not active live: 'memory' for the host's, 'disk' for a sparse file.
         table_dir: the folder of that file, on a local disk; ``table`` in the work directory if None.
         num_instances: N, if it is to be checked against the data set's size.
@@ -45,8 +63,8 @@ class CosineInstanceHead(BaseModule):
         weight (nn.Parameter): ``[S, D]``, the rows at hand on this rank; empty before training starts.
 
     Raises:
-        ValueError: if a number is not positive, there is no such table, or all classes are to be active and still live
-            on disk.
+        ValueError: if a number is not positive, or alpha not in [0, 1); there is no such table; or all classes are to
+            be active and still live on disk.
     """
 
     def __init__(self,
@@ -54,6 +72,9 @@ class CosineInstanceHead(BaseModule):
                  in_channels: int = 128,
                  temperature: float = 0.2,
                  cosine: bool = True,
+                 label_smoothing: float = 0.0,
+                 num_hard_classes: int = 100,
+                 weight_correction: bool = True,
                  table: str = 'memory',
                  table_dir: Optional[str] = None,
                  num_instances: Optional[int] = None,
@@ -61,9 +82,12 @@ class CosineInstanceHead(BaseModule):
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         for name, value in (('num_negatives', num_negatives), ('in_channels', in_channels),
-                            ('temperature', temperature), ('num_instances', num_instances), ('init_std', init_std)):
+                            ('temperature', temperature), ('num_hard_classes', num_hard_classes),
+                            ('num_instances', num_instances), ('init_std', init_std)):
             if value is not None and value <= 0:
                 raise ValueError(f'{name} must be positive, got {value}')
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f'label_smoothing must be in [0, 1), got {label_smoothing}')
         if table not in ('memory', 'disk'):
             raise ValueError(f"table must be 'memory' or 'disk', got {table!r}")
         if table == 'disk' and num_negatives is None:
@@ -71,10 +95,13 @@ class CosineInstanceHead(BaseModule):
         self.num_negatives, self.num_instances = num_negatives, num_instances
         self.table, self.table_dir = table, table_dir
         self.temperature, self.cosine, self.init_std = temperature, cosine, init_std
+        self.label_smoothing, self.num_hard_classes = label_smoothing, num_hard_classes
+        self.weight_correction = weight_correction
         self.weight = nn.Parameter(torch.empty(0, in_channels))
         self._allocated: Optional[AllocatedRows] = None
         self._scratch = Scratch()
         self._batch_ids = torch.empty(1, 0, dtype=torch.int64)  # [R, B], of the batch that is active
+        self._batch_classes = self._batch_ids[..., None]  # [R, B, L], each sample's own class, and the hardest
         self._last_loss = torch.zeros(())  # of this iteration, summed over the calls of loss()
 
     def allocate_rows(self, num_instances: int, global_batch_size: int, optimizer: RowOptimizer, ranks: Ranks,
@@ -90,24 +117,30 @@ class CosineInstanceHead(BaseModule):
             table_dir: the folder of a table on disk, where the head's own is None.
 
         Raises:
-            ValueError: if the head was configured for another N, K is smaller than the global batch, or the table has
-                no room.
+            ValueError: if the head was configured for another N, K is smaller than the global batch, there are to be
+                more hard classes than other classes, or the table has no room.
         """
         if self.num_instances not in (None, num_instances):
             raise ValueError(f'num_instances of the head is {self.num_instances}, and the data set has {num_instances} '
                              'images; leave num_instances out to take it from the data set')
+        capacity = min(self.num_negatives or num_instances, num_instances)
+        if self.label_smoothing and self.num_hard_classes >= capacity:
+            raise ValueError(f'num_hard_classes must be less than the {capacity} classes of the softmax, got '
+                             f'{self.num_hard_classes}; lower it, or set label_smoothing=0')
         block = block_of(ranks.rank, num_instances, ranks.size)
         rows: Any
+        hard_classes: HardClasses
         if self.num_negatives is None:
             rows = AllRows(self.weight, optimizer, block, self.init_std, seed)
+            hard_classes = HardestOfAll(rows, ranks, self.num_hard_classes, num_instances)
         else:
-            capacity = min(self.num_negatives, num_instances)
             if capacity < min(global_batch_size, num_instances):
                 raise ValueError(f'num_negatives must be at least the global batch of {global_batch_size} samples, '
                                  f'got {self.num_negatives}')
             rows = RecentRows(self.weight, optimizer, self._build_table(block, seed, ranks, table_dir), ranks.size,
-                              capacity)
-        self._allocated = AllocatedRows(num_instances, ranks, rows)
+                              capacity, self.weight_correction)
+            hard_classes = HardestOfActive(rows, ranks, self.num_hard_classes)
+        self._allocated = AllocatedRows(num_instances, ranks, rows, hard_classes if self.label_smoothing else None)
 
     def _build_table(self, block: Block, seed: int, ranks: Ranks, table_dir: str) -> RowTable:
         num_channels, dtype = self.weight.shape[1], self.weight.dtype
@@ -132,6 +165,23 @@ class CosineInstanceHead(BaseModule):
                                "dict(type='InstanceRowsHook') to custom_hooks")
         return self._allocated
 
+    def start_rows_at(self, ids: Tensor, features: Tensor) -> None:
+        """Give rows an initial value, in place of the random one; before the first iteration.  Collective.
+
+        Args:
+            ids: ``[B]`` int64 on the CPU, of any ranks' rows, none twice over all ranks; negative to leave one out.
+            features: ``[B, D]``, B the same on every rank.
+        """
+        _, ranks, rows, _ = self.allocated
+        ids, features = ranks.all_gather(ids).flatten(), ranks.all_gather(features).flatten(0, 1)
+        mine = rows.block.contains(ids)
+        rows.start_at(ids[mine], features[mine.to(features.device)])
+
+    def find_hard_classes(self, report: Optional[Report] = None) -> None:
+        """Find each row's hardest classes, where all are active; told to ``report`` how far it is.  Collective."""
+        if (hard_classes := self.allocated.hard_classes) is not None:
+            hard_classes.find(report)
+
     def activate(self, ids: Tensor) -> Tensor:
         """Make the classes of all ranks' batches active, before the forward.  Collective.
 
@@ -146,7 +196,7 @@ class CosineInstanceHead(BaseModule):
             ValueError: if an id is out of range, or the batch has more distinct ids than the softmax has classes.
             FloatingPointError: if the last loss was not finite; no row has been written back since.
         """
-        num_instances, ranks, rows = self.allocated
+        num_instances, ranks, rows, hard_classes = self.allocated
         self.check_finite()
         self._last_loss = torch.zeros((), device=self.weight.device)
         self._batch_ids = ranks.all_gather(ids)
@@ -156,11 +206,14 @@ class CosineInstanceHead(BaseModule):
             raise ValueError(f'sample index {int(stream.max())} is out of range: the head has {num_instances} rows, '
                              'one for each image of the data set that training started with')
         rows.activate(stream)
+        self._batch_classes = self._batch_ids[..., None]
+        if hard_classes is not None:
+            self._batch_classes = torch.cat([self._batch_classes, hard_classes.of_batch(self._batch_ids)], 2)
         return self._batch_ids
 
     def prefetch(self, ids: Tensor) -> None:
         """Told that ``ids[B]`` of this rank, -1 to fill up, come next: rows on disk are read ahead.  Collective."""
-        _, ranks, rows = self.allocated
+        _, ranks, rows, _ = self.allocated
         upcoming = ranks.all_gather(ids).flatten()
         rows.prefetch(upcoming[upcoming >= 0])
 
@@ -184,31 +237,38 @@ class CosineInstanceHead(BaseModule):
         Raises:
             RuntimeError: if ``ids`` are not the batch that was activated.
         """
-        _, ranks, rows = self.allocated
+        _, ranks, rows, _ = self.allocated
         if not torch.equal(self._batch_ids[ranks.rank].clamp(min=-1), ids):
             raise RuntimeError('the rows of this batch are not active: CosineInstanceHead.activate must see each batch '
                                "before the forward; add dict(type='InstanceRowsHook') to custom_hooks")
         with torch.autocast(features.device.type, enabled=False):
             weight = self.weight if train_rows else self.weight.detach()
-            gathered = gather_features(features, ranks)  # [R, V, B, D]
-            x = gathered.flatten(0, 2).to(weight.dtype)
+            x = gather_features(features, ranks).flatten(0, 2).to(weight.dtype)  # [R * V * B, D]
             x = (F.normalize(x, dim=1) if self.cosine else x) / self.temperature
             if features.element_size() < 4:  # mixed precision: as precise as the features are
                 x = x.to(features.dtype)
-            per_sample = self._batch_ids[:, None].expand(gathered.shape[:3]).flatten()  # ids [R * V * B]
-            target = rows.slots(per_sample).where(per_sample >= 0, -1).to(x.device)
-            losses = sharded_softmax_loss(x, weight, target, rows.active, self.cosine, ranks, self._scratch.empty)
-            counts = (per_sample >= 0).to(x.device)
+            num_views, readable = len(features), self._batch_ids >= 0
+            slots = rows.slots(self._batch_classes).where(readable[..., None], -1)  # [R, B, L]
+            slots = slots[:, None].expand(-1, num_views, -1, -1).flatten(0, 2)  # [R * V * B, L]
+            losses = sharded_softmax_loss(x, weight, slots, self._labels(), rows.active, self.cosine, ranks,
+                                          self._scratch.empty)
+            counts = readable[:, None].expand(-1, num_views, -1).flatten().to(x.device)
             loss = losses.where(counts, 0).sum() / counts.sum().clamp(min=1)
         self._last_loss += loss.detach()
         return loss
+
+    def _labels(self) -> list[float]:
+        """One-Million-Way, Eq. 2: of a sample's own class, and of each of the hardest."""
+        if not self.label_smoothing:
+            return [1.0]
+        return [1 - self.label_smoothing] + [self.label_smoothing / self.num_hard_classes] * self.num_hard_classes
 
     def gather_rows(self) -> tuple[Tensor, Tensor]:
         """Weight and momentum of all N rows, up to date, in the order of ids: ``[N, D]`` each.  Collective.
 
         The whole table on every rank: for tests and analysis.
         """
-        num_instances, ranks, rows = self.allocated
+        num_instances, ranks, rows, _ = self.allocated
         mine: RowState = rows.present()
         share = len(block_of(0, num_instances, ranks.size))
         out = []

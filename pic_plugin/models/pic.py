@@ -54,20 +54,23 @@ class PIC(BaseSelfSupervisor):
             ValueError: if there are fewer views than ``num_large_views``.
         """
         views = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+        ids = self.sample_ids(data_samples)
         num_large = len(views) if self.num_large_views is None else self.num_large_views
         if len(views) < num_large:
             raise ValueError(f'num_large_views is {num_large}, and the pipeline gave {len(views)} views of each image; '
                              'set the MultiView transform\'s num_views')
-        readable = torch.tensor([sample.get('unreadable') is None for sample in data_samples])
-        ids = torch.tensor([sample.sample_idx for sample in data_samples]).where(readable, -1)
-
-        features = [self._project(view, readable) for view in views]
+        features = [self.project(view, ids >= 0) for view in views]
         loss = self.head.loss(torch.stack(features[:num_large]), ids) * num_large
         if small := features[num_large:]:
             loss = loss + self.head.loss(torch.stack(small), ids, train_rows=False) * len(small)
         return {'loss': loss / len(views)}
 
-    def _project(self, view: Tensor, readable: Tensor) -> Tensor:
+    @staticmethod
+    def sample_ids(data_samples: list[DataSample]) -> Tensor:
+        """``[B]`` int64, which image of the data set each sample is; -1 where it could not be read."""
+        return torch.tensor([-1 if sample.get('unreadable') else sample.sample_idx for sample in data_samples])
+
+    def project(self, view: Tensor, readable: Tensor) -> Tensor:
         """Features ``[B, D]`` of one view; zero where the image could not be read: it takes part in no BatchNorm."""
         if readable.all() or not readable.any():
             return self._network(view)

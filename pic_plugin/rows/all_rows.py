@@ -25,12 +25,21 @@ class AllRows:
 
     def __init__(self, weight: nn.Parameter, optimizer: RowOptimizer, block: Block, std: float, seed: int) -> None:
         self.weight, self.optimizer, self.block, self.seed = weight, optimizer, block, seed
-        ids = torch.arange(block.start, block.stop)
-        rows = initial_rows(ids, weight.shape[1], std, seed, weight.dtype).to(weight.device)
         # a rank without rows keeps one slot, so that its column of the logits is not empty
         self.active: Optional[Tensor] = None if len(block) else torch.zeros(1, dtype=torch.bool, device=weight.device)
-        replace_data_(weight, rows if len(block) else weight.data.new_zeros(1, weight.shape[1]))
+        replace_data_(weight, weight.data.new_zeros(max(1, len(block)), weight.shape[1]))
         optimizer.row_momentum = torch.zeros_like(weight.data)
+        for ids in self.changed_ids(-1):
+            self.start_at(ids, initial_rows(ids, weight.shape[1], std, seed, weight.dtype))
+
+    @property
+    def ids(self) -> Tensor:
+        """``[S]`` int64, the id in each slot, -1 where it is empty."""
+        return torch.arange(self.block.start, self.block.stop) if len(self.block) else torch.tensor([-1])
+
+    def start_at(self, ids: Tensor, weight: Tensor) -> None:
+        """Give the rows ``ids[M]`` of the block the initial value ``weight[M, D]``; before the first step."""
+        self.weight.data[(ids - self.block.start).to(self.weight.device)] = weight.to(self.weight)
 
     def activate(self, ids: Tensor) -> None:
         """Nothing to do: every id is active."""

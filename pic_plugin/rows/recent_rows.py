@@ -30,20 +30,24 @@ class RecentRows:
         table: of this rank's rows.
         num_ranks: R.
         capacity: K, over all ranks.
+        weight_correction: whether a row that comes back is brought up to date; without, it is as it was when it left
+            (PIC's Table 2).
 
     Attributes:
+        ids (Tensor): ``[S]`` int64, the id in each slot, -1 where it is empty.
         active (Tensor, optional): ``[S]`` bool on the parameter's device, the slots that take part in the softmax;
             None while all do.
     """
 
     active: Optional[Tensor]
-    _ids: Tensor  # [S] int64, the id in each local slot, -1 where it is empty
+    ids: Tensor
     _free: Tensor  # int64, the empty local slots
     _waiting: Tensor  # int64, local slots of rows that left, until the optimizer has stepped
     _local_slot: Tensor  # [K] int64, the local slot of each of RecentClasses' slots, -1 where it is another rank's
 
     def __init__(self, weight: nn.Parameter, optimizer: RowOptimizer, table: RowTable, num_ranks: int,
-                 capacity: int) -> None:
+                 capacity: int, weight_correction: bool = True) -> None:
+        self.weight_correction = weight_correction
         self.weight, self.optimizer, self.table, self.block = weight, optimizer, table, table.block
         self.recent = RecentClasses(capacity)
         spread = 0 if num_ranks == 1 else 4 * math.sqrt(capacity / num_ranks)  # four standard deviations of a share
@@ -79,6 +83,11 @@ class RecentRows:
     def prefetch(self, ids: Tensor) -> None:
         """Told that ``ids[M]`` will be made active soon."""
         self.table.prefetch(ids[self.block.contains(ids) & (self.slots(ids) < 0)])
+
+    def start_at(self, ids: Tensor, weight: Tensor) -> None:
+        """Give the rows ``ids[M]`` of the block the initial value ``weight[M, D]``; before the first step."""
+        weight = weight.to('cpu', self.weight.dtype)
+        self.table.write(ids, RowState(weight, torch.zeros_like(weight), torch.zeros_like(ids)))
 
     def present(self) -> RowState:
         """Copies of the block's rows as they are now, in host memory."""
@@ -131,7 +140,7 @@ class RecentRows:
             num_slots = math.ceil(num_slots * _GROWTH)
         replace_data_(self.weight, self.weight.data.new_zeros(num_slots, self.weight.shape[1]))
         self.optimizer.row_momentum = torch.zeros_like(self.weight.data)
-        self._ids = torch.full((num_slots, ), -1, dtype=torch.int64)
+        self.ids = torch.full((num_slots, ), -1, dtype=torch.int64)
         self._free = torch.arange(num_slots)
         self._waiting = torch.empty(0, dtype=torch.int64)
         self._local_slot = torch.full((self.recent.capacity, ), -1, dtype=torch.int64)
@@ -140,7 +149,8 @@ class RecentRows:
         self._set_active()
 
     def _up_to_date(self, ids: Tensor) -> RowState:
-        return self.table.read(ids).catch_up_(self.optimizer.step_log)
+        rows = self.table.read(ids)
+        return rows.catch_up_(self.optimizer.step_log) if self.weight_correction else rows
 
     def _bring_in(self, ids: Tensor, slots: Tensor, rows: RowState) -> None:
         """Put rows into free local slots."""
@@ -150,12 +160,12 @@ class RecentRows:
         on_device = local.to(self.weight.device)
         self.weight.data.index_copy_(0, on_device, rows.weight.to(self.weight.device))
         self.optimizer.row_momentum.index_copy_(0, on_device, rows.momentum.to(self.weight.device))
-        self._ids[local] = ids
+        self.ids[local] = ids
         self._local_slot[slots] = local
 
     def _resume_waiting(self, ids: Tensor, slots: Tensor) -> Tensor:
         """Put arrivals that are still waiting in a local slot back to work there; returns the other ids."""
-        match = ids[:, None] == self._ids[self._waiting]
+        match = ids[:, None] == self.ids[self._waiting]
         back, where = match.nonzero(as_tuple=True)
         self._local_slot[slots[back]] = self._waiting[where]
         self._waiting = self._waiting[~match.any(0)]
@@ -166,18 +176,18 @@ class RecentRows:
         weight = self.weight.detach()[on_device].cpu()
         momentum = self.optimizer.row_momentum[on_device].cpu()
         clock = torch.full((len(local), ), len(self.optimizer.step_log), dtype=torch.int64)
-        self.table.write(self._ids[local], RowState(weight, momentum, clock))
+        self.table.write(self.ids[local], RowState(weight, momentum, clock))
 
     def _release(self, local: Tensor) -> None:
         """Empty local slots: an empty slot holds zeros, which decay and momentum leave as they are."""
         on_device = local.to(self.weight.device)
         self.weight.data.index_fill_(0, on_device, 0)
         self.optimizer.row_momentum.index_fill_(0, on_device, 0)
-        self._ids[local] = -1
+        self.ids[local] = -1
         self._free = torch.cat([self._free, local])
 
     def _grow(self) -> None:
-        old = len(self._ids)
+        old = len(self.ids)
         extra = math.ceil(old * _GROWTH) - old
 
         def longer(tensor: Tensor, value: float = 0) -> Tensor:
@@ -187,16 +197,16 @@ class RecentRows:
         replace_data_(self.weight, longer(self.weight.data))
         self.weight.grad = None if grad is None else longer(grad)
         self.optimizer.row_momentum = longer(self.optimizer.row_momentum)
-        self._ids = longer(self._ids, -1)
+        self.ids = longer(self.ids, -1)
         self._free = torch.cat([self._free, torch.arange(old, old + extra)])
 
     def _occupied(self) -> Tensor:
-        return (self._ids >= 0).nonzero()[:, 0]
+        return (self.ids >= 0).nonzero()[:, 0]
 
     def _set_active(self) -> None:
         if not len(self._free) and not len(self._waiting):
             self.active = None
             return
-        active = self._ids >= 0
+        active = self.ids >= 0
         active[self._waiting] = False
         self.active = active.to(self.weight.device)

@@ -51,6 +51,14 @@ class Ranks:
         dist.reduce_scatter_tensor(out.view(-1), tensor.contiguous().view(-1), group=self._group(tensor))
         return out
 
+    def all_to_all(self, tensor: Tensor) -> Tensor:
+        """``[R, ...]`` of every rank, part r for rank r -> ``[R, ...]``, part r from rank r."""
+        if self.size == 1:
+            return tensor
+        out = torch.empty_like(tensor, memory_format=torch.contiguous_format)
+        dist.all_to_all_single(out, tensor.contiguous(), group=self._group(tensor))
+        return out
+
     def max_(self, tensor: Tensor) -> Tensor:
         """Maximum over the ranks, in place."""
         if self.size > 1:

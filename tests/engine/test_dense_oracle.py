@@ -12,6 +12,7 @@ from pic_plugin.sharding import Ranks
 from tests.dense import DenseTable
 
 CHANNELS, TEMPERATURE, SEED = 5, 0.3, 11
+EPOCH = 20  # iterations
 
 cases = st.fixed_dictionaries(
     dict(
@@ -25,6 +26,7 @@ cases = st.fixed_dictionaries(
         clip=st.sampled_from([None, 0.05]),
         skip_every=st.sampled_from([None, 3]),
         cosine=st.booleans(),
+        smoothing=st.sampled_from([0.0, 0.2]),
         seed=st.integers(0, 1000)))
 
 
@@ -37,7 +39,8 @@ def sgd(parameters, lr, momentum, weight_decay):
 def test_rows_and_momenta_equal_dense_sgd(case):
     num_steps = 200
     generator = torch.Generator().manual_seed(case['seed'])
-    head = CosineInstanceHead(case['num_negatives'], CHANNELS, TEMPERATURE, cosine=case['cosine']).double()
+    head = CosineInstanceHead(case['num_negatives'], CHANNELS, TEMPERATURE, cosine=case['cosine'],
+                              label_smoothing=case['smoothing'], num_hard_classes=3).double()
     projector = torch.nn.Parameter(torch.eye(CHANNELS, dtype=torch.float64))
     options = {name: case[name] for name in ('lr', 'momentum', 'weight_decay')}
     if not case['cosine']:
@@ -48,7 +51,8 @@ def test_rows_and_momenta_equal_dense_sgd(case):
     wrapper.track_rows(head.weight, Ranks())
     head.allocate_rows(case['num_instances'], case['batch_size'], wrapper, Ranks(), SEED)
 
-    dense = DenseTable(case['num_instances'], CHANNELS, case['num_negatives'], TEMPERATURE, SEED, case['cosine'])
+    dense = DenseTable(case['num_instances'], CHANNELS, case['num_negatives'], TEMPERATURE, SEED, case['cosine'],
+                       case['smoothing'], 3)
     dense_projector = torch.nn.Parameter(torch.eye(CHANNELS, dtype=torch.float64))
     optimizer = sgd([dense_projector, dense.weight], **options)
 
@@ -62,8 +66,14 @@ def test_rows_and_momenta_equal_dense_sgd(case):
         for group in (*wrapper.optimizer.param_groups, *optimizer.param_groups):
             group['lr'] = lr
 
+        if iteration % EPOCH == 0:
+            head.find_hard_classes()
+            if case['num_negatives'] is None:
+                dense.find_hard(torch.arange(case['num_instances']))
         head.activate(ids)
         dense.visit(ids.tolist())
+        if case['num_negatives'] is not None:
+            dense.find_hard(ids)
         loss = head.loss((inputs @ projector)[None], ids)
         expected = dense.loss(inputs @ dense_projector, ids)
         torch.testing.assert_close(loss, expected, rtol=0, atol=1e-10)

@@ -13,11 +13,12 @@ from tests.tiny import TinyBackbone  # noqa: F401  (registers it)
 NUM_INSTANCES, GLOBAL_BATCH, NUM_STEPS = 29, 12, 40  # 29 rows: no number of ranks divides them
 
 
-def train(rank, world_size, num_negatives, unreadable):
+def train(rank, world_size, num_negatives, unreadable, smoothing):
     torch.manual_seed(0)
     model = PIC(
         backbone=dict(type='mmpretrain.TinyBackbone'),
-        head=dict(type='mmpretrain.CosineInstanceHead', in_channels=6, num_negatives=num_negatives, temperature=0.3),
+        head=dict(type='mmpretrain.CosineInstanceHead', in_channels=6, num_negatives=num_negatives, temperature=0.3,
+                  label_smoothing=smoothing, num_hard_classes=12),
         data_preprocessor=dict(type='mmpretrain.SelfSupDataPreprocessor'), num_large_views=1).double()
     wrapped = model if world_size == 1 else MMDistributedDataParallel(model, device_ids=None)
     ranks = Ranks.of_world()
@@ -30,6 +31,8 @@ def train(rank, world_size, num_negatives, unreadable):
     generator = torch.Generator().manual_seed(1)
     losses, grads = [], []
     for step in range(NUM_STEPS):
+        if step % 10 == 0:
+            model.head.find_hard_classes()
         ids = torch.randint(0, NUM_INSTANCES, (GLOBAL_BATCH, ), generator=generator)
         views = torch.randint(0, 256, (2, GLOBAL_BATCH, 1, 8, 8), generator=generator) / 64.0 - 2
         mine = slice(rank, None, world_size)  # every R-th sample of the stream
@@ -52,11 +55,12 @@ def train(rank, world_size, num_negatives, unreadable):
     return torch.tensor(losses), torch.stack(grads), *model.head.gather_rows()
 
 
-@pytest.mark.parametrize('num_negatives, unreadable', [(14, False), (None, False), (14, True)])
-def test_loss_gradients_and_rows_are_those_of_one_process(num_negatives, unreadable):
-    expected = run_ranks(train, 1, num_negatives, unreadable)[0]
-    for world_size in (2, 3, 4) if num_negatives and not unreadable else (3, ):
-        results = run_ranks(train, world_size, num_negatives, unreadable)
+@pytest.mark.parametrize('num_negatives, unreadable, smoothing, world_sizes', [
+    (14, False, 0.0, (2, 3, 4)), (14, True, 0.2, (3, )), (None, False, 0.2, (2, 3)), (None, True, 0.0, (3, ))])
+def test_loss_gradients_and_rows_are_those_of_one_process(num_negatives, unreadable, smoothing, world_sizes):
+    expected = run_ranks(train, 1, num_negatives, unreadable, smoothing)[0]
+    for world_size in world_sizes:  # of three ranks none has the 13 rows that are compared
+        results = run_ranks(train, world_size, num_negatives, unreadable, smoothing)
         for result in results:
             for got, want in zip(result, expected):
                 torch.testing.assert_close(got, want, rtol=0, atol=1e-10)

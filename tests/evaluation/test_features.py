@@ -6,7 +6,7 @@ from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 
 import pic_plugin.models  # noqa: F401  (registers PIC)
-from pic_plugin.evaluation import features as module
+from pic_plugin import progress
 from pic_plugin.evaluation.features import extract_features
 from tests.tiny import write_images
 
@@ -23,9 +23,9 @@ def test_last_stage_averaged_over_places_in_eval_mode(tmp_path):
         type='PIC', head=dict(type='CosineInstanceHead'),
         backbone=dict(type='ResNet_CIFAR', depth=18, in_channels=1, stem_channels=4, base_channels=4)))
     reports = []
-    with patch.object(module, '_REPORT_EVERY', -1.0):
+    with patch.object(progress, '_REPORT_EVERY', -1.0):
         features, labels = extract_features(model, loader, reports.append)
-    assert [report.split(', eta ')[0] for report in reports] == [f'features of {i}/3 batches' for i in (1, 2, 3)]
+    assert [report.split(', eta ')[0] for report in reports] == [f'batches of features: {i}/3' for i in (1, 2)]
     assert model.training
     assert labels.tolist() == [0] * 5 + [1] * 5
     model.eval()

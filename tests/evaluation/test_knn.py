@@ -2,9 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pic_plugin.evaluation.knn import knn_votes, nearest_neighbours
-from pic_plugin.sharding import Ranks, block_of
-from tests.ranks import run_ranks
+from pic_plugin.evaluation.knn import knn_votes
+from pic_plugin.functional.nearest_rows import nearest_rows
 
 
 def problem():
@@ -24,16 +23,10 @@ def naive_votes(bank, labels, queries, k, temperature):
     return votes
 
 
-def on_a_rank(rank, world_size, k):
+@pytest.mark.parametrize('k', [1, 5, 23])
+def test_equals_the_naive_vote(k):
     bank, labels, queries = problem()
-    block = block_of(rank, len(bank), world_size)
-    return nearest_neighbours(queries, bank[block.start:block.stop], labels[block.start:block.stop], k,
-                              Ranks.of_world())
-
-
-@pytest.mark.parametrize('world_size, k', [(1, 1), (1, 5), (3, 10)])  # 10 is more than any of three ranks has
-def test_equals_the_naive_vote(world_size, k):
-    expected = naive_votes(*problem(), k, 0.07)
-    for similarity, labels in run_ranks(on_a_rank, world_size, k):
-        votes = knn_votes(similarity, labels, 3, 0.07)
-        torch.testing.assert_close(F.normalize(votes, p=1, dim=1), F.normalize(expected, p=1, dim=1))
+    expected = naive_votes(bank, labels, queries, k, 0.07)
+    similarity, nearest = nearest_rows(queries, bank, k)
+    votes = knn_votes(similarity, labels[nearest], 3, 0.07)
+    torch.testing.assert_close(F.normalize(votes, p=1, dim=1), F.normalize(expected, p=1, dim=1))

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from pic_plugin.functional.cosine_softmax import cosine_softmax_loss, inner_product_logits
+from pic_plugin.functional.cosine_softmax import cosine_softmax_loss, inner_product_logits, smoothed_cosine_softmax_loss
 
 
 def naive_loss(features, weight, target, temperature):
@@ -40,3 +40,31 @@ def test_gradients():
 def test_plain_softmax_logits():
     features, weight = torch.randn(3, 4), torch.randn(5, 4)
     torch.testing.assert_close(inner_product_logits(features, weight, 0.5), features @ weight.T / 0.5)
+
+
+def naive_smoothed_loss(features, weight, target, hardest, smoothing, temperature):
+    """One-Million-Way, Eq. 2 and 3, as they stand."""
+    total = 0.0
+    for z, i, hard in zip(features.tolist(), target.tolist(), hardest.tolist()):
+        z_length = math.sqrt(sum(x * x for x in z))
+        exponentials = []
+        for w in weight.tolist():
+            cosine = sum(x * y for x, y in zip(w, z)) / math.sqrt(sum(x * x for x in w)) / z_length
+            exponentials.append(math.exp(cosine / temperature))
+        y = [1 - smoothing if j == i else smoothing / len(hard) if j in hard else 0 for j in range(len(weight))]
+        total -= math.log(sum(a * b for a, b in zip(y, exponentials)) / sum(exponentials))
+    return total / len(features)
+
+
+@pytest.mark.parametrize('smoothing', [0.0, 0.2, 0.9])
+def test_equation_3(smoothing):
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(5, 7, dtype=torch.float64, generator=generator)
+    weight = torch.randn(11, 7, dtype=torch.float64, generator=generator) * 3
+    target = torch.tensor([0, 10, 3, 3, 7])
+    hardest = torch.tensor([[1, 4, 9], [0, 9, 5], [2, 4, 10], [0, 1, 2], [8, 6, 5]])
+    loss = smoothed_cosine_softmax_loss(features, weight, target, hardest, smoothing, 0.15)
+    assert loss.item() == pytest.approx(naive_smoothed_loss(features, weight, target, hardest, smoothing, 0.15),
+                                        abs=1e-12)
+    if not smoothing:
+        assert loss.item() == pytest.approx(cosine_softmax_loss(features, weight, target, 0.15).item(), abs=1e-12)

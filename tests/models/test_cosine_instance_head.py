@@ -69,10 +69,38 @@ def test_half_precision_features_are_compared_in_theirs_and_summed_up_in_the_row
     torch.testing.assert_close(loss, head.loss(features.float(), ids), rtol=1e-2, atol=0)
 
 
-@pytest.mark.parametrize('name', ['num_negatives', 'in_channels', 'temperature', 'num_instances', 'init_std'])
+@pytest.mark.parametrize('name', ['num_negatives', 'in_channels', 'temperature', 'num_hard_classes', 'num_instances',
+                                  'init_std'])
 def test_not_positive(name):
     with pytest.raises(ValueError, match=f'{name} must be positive, got 0'):
         CosineInstanceHead(**{name: 0})
+
+
+@pytest.mark.parametrize('smoothing', [-0.1, 1.0])
+def test_smoothing_out_of_range(smoothing):
+    with pytest.raises(ValueError, match=f'label_smoothing must be in \\[0, 1\\), got {smoothing}'):
+        CosineInstanceHead(label_smoothing=smoothing)
+
+
+@pytest.mark.parametrize('num_negatives, num_classes', [(None, 20), (8, 8)])
+def test_more_hard_classes_than_classes(num_negatives, num_classes):
+    with pytest.raises(ValueError, match=f'num_hard_classes must be less than the {num_classes} classes of the '
+                                         f'softmax, got {num_classes}'):
+        allocated(num_negatives=num_negatives, label_smoothing=0.2, num_hard_classes=num_classes)
+    allocated(num_negatives=num_negatives, num_hard_classes=num_classes)  # without smoothing it does not matter
+
+
+def test_without_the_correction_a_row_comes_back_as_it_left():
+    head = allocated(num_negatives=2, batch_size=2, weight_correction=False)
+    wrapper = head.allocated.rows.optimizer
+    head.activate(torch.tensor([0, 1]))
+    wrapper.update_params(head.loss(torch.ones(1, 2, 4), torch.tensor([0, 1])))
+    left = head.weight.detach().clone()
+    head.activate(torch.tensor([2, 3]))
+    wrapper.update_params(head.loss(torch.ones(1, 2, 4), torch.tensor([2, 3])))
+    head.activate(torch.tensor([0, 1]))
+    back = head.weight.detach()[head.allocated.rows.slots(torch.tensor([0, 1]))]
+    assert torch.equal(back, left)
 
 
 def test_another_number_of_instances():

@@ -28,6 +28,12 @@ def instance_head(runner: Runner) -> CosineInstanceHead:
     return head
 
 
+def batch_size_per_rank(runner: Runner) -> int:
+    """Samples of an iteration on one rank."""
+    loader = runner.train_dataloader
+    return loader.batch_size or loader.batch_sampler.batch_size
+
+
 def latest_checkpoint(runner: Runner) -> Optional[str]:
     """The last complete checkpoint of the work directory, None if there is none."""
     if not os.path.isfile(os.path.join(runner.work_dir, 'last_checkpoint')):

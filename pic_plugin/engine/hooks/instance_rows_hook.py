@@ -6,20 +6,23 @@ from typing import Any, Optional
 import torch
 import torch.nn.functional as F
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import Tensor
 
 from pic_plugin.datasets import SlidingWindowSampler
 from pic_plugin.registry import HOOKS
+from pic_plugin.rows import HardestOfAll
 from pic_plugin.sharding import Ranks
 
 from ..optim_wrapper import AmpWeightCorrectingOptimWrapper, WeightCorrectingOptimWrapper
-from .common import instance_head, way_back
+from .common import batch_size_per_rank, instance_head, way_back
 
 
 @HOOKS.register_module()
 class InstanceRowsHook(Hook):
     """Allocates the rows when training starts, and makes each batch's classes active before its forward.
+
+    Where labels are smoothed over the hardest of all classes, these are found at the start of each epoch.
 
     Args:
         max_unreadable_share: the share of the data set's images that may turn out to be unreadable before training
@@ -41,7 +44,8 @@ class InstanceRowsHook(Hook):
         """Allocate the rows.
 
         Raises:
-            ValueError: from :meth:`CosineInstanceHead.allocate_rows`, or if the optimizer wrapper keeps no log.
+            ValueError: from :meth:`CosineInstanceHead.allocate_rows`; if the optimizer wrapper keeps no log; or if
+                something is to be done once per epoch, and there are no epochs.
         """
         head, optim_wrapper = instance_head(runner), runner.optim_wrapper
         if not isinstance(optim_wrapper, (WeightCorrectingOptimWrapper, AmpWeightCorrectingOptimWrapper)):
@@ -50,8 +54,19 @@ class InstanceRowsHook(Hook):
                              'away are brought up to date from its log of steps')
         ranks = Ranks.of_world()
         optim_wrapper.track_rows(head.weight, ranks)
-        head.allocate_rows(len(runner.train_dataloader.dataset), _batch_size(runner) * ranks.size, optim_wrapper, ranks,
-                           ranks.broadcast_int(runner.seed), os.path.join(runner.work_dir, 'table'))
+        head.allocate_rows(len(runner.train_dataloader.dataset), batch_size_per_rank(runner) * ranks.size,
+                           optim_wrapper, ranks, ranks.broadcast_int(runner.seed),
+                           os.path.join(runner.work_dir, 'table'))
+        if isinstance(head.allocated.hard_classes, HardestOfAll) and isinstance(runner.train_loop, IterBasedTrainLoop):
+            raise ValueError('label_smoothing with all classes needs train_cfg.type=EpochBasedTrainLoop, got '
+                             'IterBasedTrainLoop: the hardest classes are found at the start of each epoch')
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Find the hardest classes, if labels are smoothed."""
+        head = instance_head(runner)
+        with way_back(runner):
+            head.check_finite()
+        head.find_hard_classes(runner.logger.info)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[Any] = None) -> None:
         """Make the batch's classes active.
@@ -91,14 +106,9 @@ class InstanceRowsHook(Hook):
                              f'max_unreadable_share={self.max_unreadable_share}; the log names them')
 
 
-def _batch_size(runner: Runner) -> int:
-    loader = runner.train_dataloader
-    return loader.batch_size or loader.batch_sampler.batch_size
-
-
 def _next_batch(runner: Runner) -> Tensor:
     """``[B]`` int64, the indices that come next on this rank; where an epoch ends with fewer, -1 fills them up."""
-    sampler, batch_size = runner.train_dataloader.sampler, _batch_size(runner)
+    sampler, batch_size = runner.train_dataloader.sampler, batch_size_per_rank(runner)
     epoch, batch = divmod(runner.iter + 1, len(runner.train_dataloader))
     start = batch * batch_size
     upcoming = sampler.samples(epoch, start, min(start + batch_size, len(sampler)))

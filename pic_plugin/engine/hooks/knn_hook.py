@@ -1,17 +1,17 @@
 """Accuracy of nearest neighbours during training: how the features do, without training anything on them."""
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Optional
 
 import torch
-import torch.nn.functional as F
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
 from pic_plugin.evaluation.features import extract_features
-from pic_plugin.evaluation.knn import knn_votes, nearest_neighbours
+from pic_plugin.evaluation.knn import knn_votes
+from pic_plugin.progress import Report
 from pic_plugin.registry import HOOKS
-from pic_plugin.sharding import Ranks
+from pic_plugin.sharding import Ranks, nearest_rows_of_all_ranks
 
 from .common import unwrapped_model
 
@@ -68,29 +68,25 @@ class KNNHook(Hook):
         runner.message_hub.update_scalars({f'val/{name}': value for name, value in metrics.items()})
         runner.visualizer.add_scalars(metrics, step=runner.epoch + 1, file_path=f'{runner.timestamp}.json')
 
-    def evaluate(self, model: Any, report: Optional[Callable[[str], None]] = None) -> dict[str, float]:
+    def evaluate(self, model: Any, report: Optional[Report] = None) -> dict[str, float]:
         """Top-1 accuracy in percent for each k: ``{'knn/top1_k20': ...}``.  Collective."""
-        bank, bank_labels = self._features(model, self.bank, report)
-        queries, labels = self._features(model, self.query, report)
-        # samplers deal out every R-th sample, and repeat the first ones to give all ranks equally many
-        mine = torch.arange(len(bank)) * self.ranks.size + self.ranks.rank < len(self.bank.dataset)
-        bank, bank_labels = bank[mine.to(bank.device)], bank_labels[mine.to(bank.device)]
-        queries, labels = (self._in_order(tensor, len(self.query.dataset)) for tensor in (queries, labels))
+        bank, bank_labels, mine = self._features(model, self.bank, report)
+        bank, bank_labels = bank[mine], bank_labels[mine]
+        queries, labels, mine = self._features(model, self.query, report)
         num_classes = 1 + int(self.ranks.max_(torch.maximum(bank_labels.max(), labels.max())))
-
         correct = torch.zeros(len(self.num_neighbors), device=queries.device)
-        for chunk, truth in zip(queries.split(_CHUNK), labels.split(_CHUNK)):
-            similarity, neighbours = nearest_neighbours(chunk, bank, bank_labels, max(self.num_neighbors), self.ranks)
+        for chunk, truth, counts in zip(queries.split(_CHUNK), labels.split(_CHUNK), mine.split(_CHUNK)):
+            similarity, neighbours = nearest_rows_of_all_ranks(self.ranks.all_gather(chunk), bank, bank_labels,
+                                                               max(self.num_neighbors), self.ranks)
             for i, k in enumerate(self.num_neighbors):
                 votes = knn_votes(similarity[:, :k], neighbours[:, :k], num_classes, self.temperature)
-                correct[i] += (votes.argmax(1) == truth).sum()
-        accuracy = (100 * correct / len(labels)).tolist()
+                correct[i] += ((votes.argmax(1) == truth) & counts).sum()
+        accuracy = (100 * self.ranks.sum_(correct) / len(self.query.dataset)).tolist()
         return {f'knn/top1_k{k}': value for k, value in zip(self.num_neighbors, accuracy)}
 
-    @staticmethod
-    def _features(model: Any, loader: Any, report: Optional[Callable[[str], None]]) -> tuple[Tensor, Tensor]:
+    def _features(self, model: Any, loader: Any, report: Optional[Report]) -> tuple[Tensor, Tensor, Tensor]:
+        """Features and labels of this rank's images, and which of them count: all but those that fill up."""
         features, labels = extract_features(model, loader, report)
-        return F.normalize(features, dim=1), labels
-
-    def _in_order(self, tensor: Tensor, length: int) -> Tensor:
-        return self.ranks.all_gather(tensor).transpose(0, 1).flatten(0, 1)[:length]
+        # samplers deal out every R-th sample, and repeat the first ones to give all ranks equally many
+        mine = torch.arange(len(labels)) * self.ranks.size + self.ranks.rank < len(loader.dataset)
+        return features, labels, mine.to(features.device)

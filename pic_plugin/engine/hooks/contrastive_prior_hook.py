@@ -1,0 +1,100 @@
+"""Rows that start as features of the untrained network (One-Million-Way, A Contrastive Prior)."""
+import time
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.data import DataLoader, Dataset
+
+from pic_plugin.datasets import SlidingWindowSampler
+from pic_plugin.functional.hashing import hash64
+from pic_plugin.progress import reported
+from pic_plugin.registry import HOOKS
+
+from .common import batch_size_per_rank, instance_head, unwrapped_model
+
+_PRIOR = 5  # what the hash is for
+
+
+@HOOKS.register_module()
+class ContrastivePriorHook(Hook):
+    """Before the first iteration, gives each row its image's feature.
+
+    One pass over the training data, in a random order and as the training pipeline augments it (of several views, the
+    first): the network with its initial weights, no gradients, BatchNorm in training mode and all else, dropout say,
+    in evaluation mode.  Afterwards the network is as it was, its running statistics included.
+
+    A resumed run has its rows already, and makes no pass.
+
+    Args:
+        running_bn: whether BatchNorm is in training mode, which is what makes the prior contrastive: a feature is
+            without what its batch has in common.  False is the paper's "raw with fixed BNs", Figure 4.
+
+    Raises:
+        ValueError: when training starts, if ``running_bn`` and the network has no BatchNorm.
+    """
+
+    def __init__(self, running_bn: bool = True) -> None:
+        self.running_bn = running_bn
+
+    def before_run(self, runner: Runner) -> None:
+        """Check that there is something to run."""
+        if self.running_bn and not _batch_norms(unwrapped_model(runner)):
+            raise ValueError('ContrastivePriorHook needs BatchNorm in model.backbone or model.neck, and there is none: '
+                             'with running_bn=True it would have nothing to run; add BatchNorm, or leave the hook out')
+
+    @torch.no_grad()
+    def before_train(self, runner: Runner) -> None:
+        """Make the pass, unless the run was resumed."""
+        if runner.iter > 0:
+            return
+        model, head = unwrapped_model(runner), instance_head(runner)
+        num_instances, ranks = head.allocated.num_instances, head.allocated.ranks
+        batch_size = batch_size_per_rank(runner)
+        sampler = _OnePass(runner.train_dataloader.dataset, batch_size, runner.seed)
+        runner.logger.info(f'Contrastive prior: the untrained network\'s features of {num_instances} images')
+        start = time.monotonic()
+        was_training = model.training
+        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        model.eval()
+        for norm in _batch_norms(model):
+            norm.train(self.running_bn)
+        for i, batch in enumerate(reported(_loader(runner, sampler), 'batches of the contrastive prior',
+                                           runner.logger.info)):
+            batch = model.data_preprocessor(batch, True)
+            views, ids = batch['inputs'], model.sample_ids(batch['data_samples'])
+            with runner.optim_wrapper.optim_context(runner.model):
+                features = model.project(views[0] if isinstance(views, (list, tuple)) else views, ids >= 0)
+            position = (i * batch_size + torch.arange(batch_size)) * ranks.size + ranks.rank
+            head.start_rows_at(ids.where(position < num_instances, -1), features)
+        model.train(was_training)
+        for name, buffer in model.named_buffers():
+            buffer.copy_(buffers[name])
+        runner.logger.info(f'Contrastive prior: each row is its image\'s feature, {time.monotonic() - start:.0f} s')
+
+
+class _OnePass(SlidingWindowSampler):
+    """A shuffled pass over the data, rounded up to whole batches by what the stream has next.
+
+    No batch is smaller than the others: its statistics are those of as many images.
+    """
+
+    def __init__(self, dataset: Dataset, batch_size: int, seed: int) -> None:
+        # other orders and views than the training's, whose first epoch should be new to the rows
+        super().__init__(dataset, window_size=None, window_stride=None, seed=int(hash64(seed, _PRIOR)))  # type: ignore[arg-type]
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-super().__len__() // self.batch_size) * self.batch_size
+
+
+def _loader(runner: Runner, sampler: _OnePass) -> DataLoader:
+    """The training's loader, but for the order."""
+    like = runner.train_dataloader
+    return DataLoader(like.dataset, sampler.batch_size, sampler=sampler, num_workers=like.num_workers,
+                      collate_fn=like.collate_fn, pin_memory=like.pin_memory, worker_init_fn=like.worker_init_fn)
+
+
+def _batch_norms(model: torch.nn.Module) -> list[_BatchNorm]:
+    return [module for module in model.modules() if isinstance(module, _BatchNorm)]
