@@ -5,10 +5,11 @@ QUICKSTART := work_dirs/quickstart
 BENCHMARKS := work_dirs/benchmarks
 PIP := bin/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: help quickstart test test-upstream bench clean
+.PHONY: help quickstart test test-upstream ablation bench clean
 
 help:
 	@sed -n 1p Makefile | cut -c3-
+	@echo "make ablation: the digits with and without each part of the papers"
 	@echo "make test-upstream: the tests with OpenMMLab's own packages;  make clean: remove the environments"
 
 # --- environments: a stamp says that one is complete ---
@@ -50,8 +51,12 @@ test: .venv/.tests
 test-upstream: .venv-upstream/.tests
 	.venv-upstream/bin/python -m pytest
 
+ablation: .venv/.quickstart
+	.venv/bin/python tools/dataset_converters/write_digits.py data/digits
+	PYTHONWARNINGS=ignore .venv/bin/python tools/ablation.py work_dirs/ablation
+
 bench: .venv/.quickstart
-	for name in catch_up communication training_step checkpoint scaling head_step; do \
+	for name in catch_up communication hybrid_parallel hardest_classes training_step checkpoint scaling head_step; do \
 		PYTHONWARNINGS=ignore .venv/bin/python tools/benchmarks/$$name.py --out $(BENCHMARKS) || exit 1; \
 	done
 	.venv/bin/python tools/benchmarks/plot.py $(BENCHMARKS)

@@ -10,8 +10,9 @@ from mmpretrain.registry import DATASETS, MODELS
 
 from tests.tiny import ROOT
 
-CONFIGS = sorted((ROOT / 'configs/pic').glob('*.py'))
+CONFIGS = [path for family in ('pic', 'one_million_way') for path in sorted((ROOT / 'configs' / family).glob('*.py'))]
 IMAGENET = [path for path in CONFIGS if 'digits' not in path.name]
+PIC, OMW = ([path for path in IMAGENET if path.parent.name == family] for family in ('pic', 'one_million_way'))
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
@@ -31,12 +32,13 @@ def test_model_and_views(path, tmp_path):
     if 'multicrop' in path.stem:
         assert shapes == [(3, 160, 160)] + [(3, 96, 96)] * 3
     elif 'digits' in path.stem:
-        assert shapes == [(1, cfg.resolution, cfg.resolution)]
+        resolution = cfg.resolution if path.parent.name == 'pic' else 40  # the other takes the digits as they are
+        assert shapes[0][:2] == (1, resolution)
     else:
-        assert shapes == [(3, 224, 224)] * (2 if '2views' in path.stem else 1)
+        assert shapes == [(3, 224, 224)] * (2 if '2views' in path.stem or path in OMW else 1)
 
 
-@pytest.mark.parametrize('path', IMAGENET, ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', PIC, ids=lambda path: path.stem)
 def test_settings_are_those_of_appendix_c(path):
     cfg = Config.fromfile(path)
     backbone, gpus, batch_size, epochs = re.match(r'pic_(.+?)_(\d+)xb(\d+)_(\d+)e', path.stem).groups()
@@ -55,15 +57,54 @@ def test_settings_are_those_of_appendix_c(path):
         assert cfg.view_pipeline[0].crop_ratio_range == (0.2, 1.0)
 
 
+@pytest.mark.parametrize('path', OMW, ids=lambda path: path.stem)
+def test_settings_are_those_of_one_million_way(path):
+    cfg = Config.fromfile(path)
+    gpus, batch_size, epochs = map(int, re.match(r'omw_r50_(\d+)xb(\d+)_(\d+)e', path.stem).groups())
+    change = path.stem.split('e_')[1] if 'e_' in path.stem else ''
+    head, hooks = cfg.model.head, [hook.type for hook in cfg.custom_hooks]
+    assert cfg.train_dataloader.batch_size == batch_size == 64
+    assert cfg.auto_scale_lr.base_batch_size == gpus * batch_size
+    assert cfg.train_cfg.max_epochs == cfg.param_scheduler[1].end == epochs
+    assert cfg.param_scheduler[0].end == cfg.param_scheduler[1].begin == (10 if epochs > 10 else 1)
+    lr = 0.48 * gpus * batch_size / 4096
+    assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=lr, momentum=0.9, weight_decay=1e-4, fused=True)
+    assert (head.temperature, head.in_channels) == (0.15, 128)
+    assert head.num_negatives == (int(change.removeprefix('sampled-')) if 'sampled' in change else None)
+    assert cfg.train_dataloader.sampler.window_size is cfg.train_dataloader.sampler.window_stride is None
+    without = 'plain' in change or 'sampled' in change
+    assert ('ContrastivePriorHook' in hooks) != without
+    if without or change in ('no-smoothing', 'fixed-bn'):
+        assert head.label_smoothing == 0
+    else:
+        k, alpha = re.match(r'k(\d+)-alpha([\d.]+)', change).groups() if change.startswith('k') else (100, 0.2)
+        assert (head.num_hard_classes, head.label_smoothing) == (int(k), float(alpha))
+    if hooks[-1] == 'ContrastivePriorHook':
+        assert cfg.custom_hooks[-1].get('running_bn', True) == (change != 'fixed-bn')
+    assert cfg.model.neck.type == ('LinearNeck' if change == 'no-mlp' else 'MoCoV2Neck')
+
+
+def test_all_tables_of_one_million_way_are_there():
+    names = {path.stem.removeprefix('omw_r50_') for path in OMW}
+    lengths = {f'64xb64_{n}e' for n in (100, 200, 400, 1000)} | {'8xb64_200e'}
+    table2 = {f'64xb64_200e_{change}' for change in ('no-mlp', 'plain', 'no-smoothing')}
+    table3 = {f'8xb64_200e_sampled-{2**n}' for n in (10, 12, 14, 16)} | {'8xb64_200e_plain'}
+    table4 = {f'64xb64_{n}e_{prior}' for n in (10, 25, 50, 100, 200, 400) for prior in ('plain', 'no-smoothing')}
+    table5 = {f'64xb64_200e_k{k}-alpha{alpha}' for k, alpha in ((100, 0.1), (100, 0.3), (50, 0.2), (200, 0.2))}
+    assert names == lengths | table2 | table3 | table4 | table5 | {'64xb64_10e_fixed-bn'}
+
+
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 def test_at_most_two_levels_of_base(path):
-    levels = 0
-    while (match := re.search(r"^_base_ = '(.+)'", path.read_text(), re.M)):
-        path = path.parent / match[1]
-        levels += 1
-    assert levels <= 2
+    assert num_levels(path) <= 2
+
+
+def num_levels(path):
+    bases = re.search(r"^_base_ = (.+)$", path.read_text(), re.M)
+    return 1 + max(num_levels(path.parent / base) for base in re.findall(r"'(.+?)'", bases[1])) if bases else 0
 
 
 def test_no_config_is_a_copy():
     lengths = {path.stem: len(path.read_text().splitlines()) for path in IMAGENET}
-    assert all(length < 20 for name, length in lengths.items() if name != 'pic_r50_8xb64_200e')
+    assert all(length < 20 for name, length in lengths.items()
+               if name not in ('pic_r50_8xb64_200e', 'omw_r50_64xb64_200e'))

@@ -155,9 +155,10 @@ def test_one_pass_is_every_image_once_in_whole_batches():
 
 
 def on_a_rank(rank, world_size, folder):
-    cfg = with_prior(folder / 'images', folder / f'run{world_size}', running_bn=False)
-    cfg.launcher = 'none'
+    cfg = with_prior(folder / 'images', folder / f'run{world_size}', running_bn=False,
+                     **{'model.head.num_negatives': None})
     if world_size > 1:
+        cfg.launcher = 'pytorch'
         cfg.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
     return start_of(trained(cfg)).rows[0]
 

@@ -91,7 +91,7 @@ def test_killed_while_saving(tmp_path, world_size):
 
 @pytest.mark.parametrize('num_workers, world_size, changes', [
     (0, 1, {'optim_wrapper.accumulative_counts': 2}),
-    (2, 1, {'model.head.num_negatives': None}),
+    (2, 1, {'model.head.num_negatives': None, 'model.head.label_smoothing': 0.2, 'model.head.num_hard_classes': 3}),
     (2, 2, {}),
     (2, 1, {'model.head.table': 'disk'}),
     (0, 2, {'model.head.table': 'disk', 'optim_wrapper.accumulative_counts': 3}),

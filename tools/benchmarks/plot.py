@@ -74,8 +74,24 @@ def catch_up(axes: list[Axes], rows: Rows) -> None:
         ax.grid(alpha=0.3)
 
 
+def hybrid_parallel(axes: list[Axes], rows: Rows) -> None:
+    """Time and memory per rank against the number of classes."""
+    named = [{**row, 'rows, ranks': f'{row["rows"]}, {row["ranks"]}'} for row in rows]
+    for ax, y in zip(axes, ('seconds', 'peak MB per rank')):
+        lines(ax, named, 'N', y, 'rows, ranks')
+
+
+def hardest_classes(axes: list[Axes], rows: Rows) -> None:
+    """Time against N, in all and per row."""
+    for ax, y in zip(axes, ('seconds', 'microseconds per row')):
+        ax.loglog([row['N'] for row in rows], [row[y] for row in rows], 'o-')
+        ax.set(xlabel='N', ylabel=y)
+        ax.grid(alpha=0.3)
+
+
 PICTURES: dict[str, Callable[[list[Axes], Rows], None]] = {
-    function.__name__: function for function in (head_step, scaling, communication, training_step, catch_up)
+    function.__name__: function for function in (head_step, scaling, communication, training_step, catch_up,
+                                                 hybrid_parallel, hardest_classes)
 }
 
 
