@@ -24,6 +24,8 @@ import torch
 from torch import Tensor
 from torchvision.models import get_model
 
+from .shapes import Shapes, differences, shapes_of
+
 AUTHORS_PREFIX = 'module.encoder.'
 _AUTHORS_HEAD = {'fc1': 'neck.mlp.0', 'fc2': 'neck.mlp.2', 'fc': 'neck.fc'}
 # those of torchvision that differ from each other in a name or a shape
@@ -43,32 +45,24 @@ def torchvision_architecture(backbone: Mapping[str, Tensor]) -> str:
     Raises:
         ValueError: if it is none of them; it says how the nearest one differs.
     """
-    given = _shapes(backbone)
-    differences = {}
+    given = shapes_of(backbone)
+    differing = {}
     for architecture in _ARCHITECTURES:
-        shapes = _torchvision_shapes(architecture)
-        if given == shapes:
+        differing[architecture] = differences(given, _torchvision_shapes(architecture))
+        if not differing[architecture]:
             return architecture
-        differences[architecture] = sorted(
-            f'{name} is {given.get(name, "missing")}, expected {shapes.get(name, "none")}'
-            for name in given.keys() | shapes.keys() if given.get(name) != shapes.get(name))
-    nearest = min(_ARCHITECTURES, key=lambda architecture: len(differences[architecture]))
+    nearest = min(_ARCHITECTURES, key=lambda architecture: len(differing[architecture]))
     stem = (', and torchvision has no deep stem (ResNetV1c, ResNetV1d)'
             if any(name.startswith('stem.') for name in given) else '')
     raise ValueError(f"the {len(given)} tensors are those of none of torchvision's networks{stem}; the nearest is "
-                     f'{nearest}, with {len(differences[nearest])} differences: '
-                     f'{"; ".join(differences[nearest][:4])}')
-
-
-def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    # what BatchNorm counts takes part in nothing, and networks of before 2018 do not have it
-    return {name: tuple(tensor.shape) for name, tensor in state.items() if not name.endswith('num_batches_tracked')}
+                     f'{nearest}, with {len(differing[nearest])} differences: '
+                     f'{"; ".join(differing[nearest][:4])}')
 
 
 @cache
-def _torchvision_shapes(architecture: str) -> dict[str, tuple[int, ...]]:
+def _torchvision_shapes(architecture: str) -> Shapes:
     with torch.device('meta'):
-        return _shapes(backbone_names(get_model(architecture, weights=None).state_dict()))
+        return shapes_of(backbone_names(get_model(architecture, weights=None).state_dict()))
 
 
 def backbone_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
