@@ -91,8 +91,8 @@ def _entry(data: dict[str, Any], errors: list[str]) -> Entry:
             not trained and entry.status != UNTRAINED,
         f'{UNTRAINED}, and yet it has Results, Weights or Files':
             not trained and bool(entry.results or entry.weights or entry.files),
-        f'{entry.status}, and yet Made By and Tensors are not given': trained and not (entry.made_by and
-                                                                                      entry.num_tensors),
+        f'{entry.status}, and yet Made By is missing': trained and not entry.made_by,
+        'Files need Tensors': bool(entry.files) and entry.num_tensors is None,
         'each of Published Results must have Task, Dataset, Metrics and Source':
             any({'Task', 'Dataset', 'Metrics', 'Source'} != set(result) for result in entry.published),
     }

@@ -21,7 +21,8 @@ def test_an_entry(tmp_path):
     ({'Status': 'trained'}, "Status must be trained here, converted from the authors' or not yet trained, got 'tr"),
     ({'Results': [RESULT]}, 'small: not yet trained, and yet it has Results, Weights or Files'),
     ({'Weights': 'http://w'}, 'small: not yet trained, and yet it has Results, Weights or Files'),
-    ({'Status': 'trained here'}, 'small: trained here, and yet Made By and Tensors are not given'),
+    ({'Status': 'trained here'}, 'small: trained here, and yet Made By is missing'),
+    ({'Status': 'trained here', 'Made By': 'hand', 'Files': {'a': 'b'}}, 'small: Files need Tensors'),
     ({'Published Results': [RESULT]}, 'each of Published Results must have Task, Dataset, Metrics and Source'),
     ({'Config': 'configs/small/none.py', 'Name': 'none'}, 'none: there is no config configs/small/none.py'),
 ])
