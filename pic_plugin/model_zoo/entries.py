@@ -67,6 +67,8 @@ def read_zoo(root: Path) -> list[Family]:
     errors += [f'{config} has no entry in a metafile.yml' for config in configs
                if config not in {entry.config for entry in entries}]
     errors += [f'{entry.name}: there is no config {entry.config}' for entry in entries if entry.config not in configs]
+    errors += [f'{collection.name}: Summary is missing' for collection in index.collections
+               if not collection.data.get('Summary')]
     if errors:
         raise ValueError('the zoo is not in order: ' + '; '.join(errors))
     return [Family(collection.name, collection.data['Summary'], collection.paper or {},

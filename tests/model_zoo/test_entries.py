@@ -39,6 +39,13 @@ def test_all_faults_are_named(tmp_path):
         read_zoo(write_zoo(tmp_path, [ENTRY, ENTRY]))
 
 
+def test_a_collection_without_a_summary(tmp_path):
+    metafile = write_zoo(tmp_path, [ENTRY]) / 'configs/small/metafile.yml'
+    metafile.write_text(metafile.read_text().replace('  Summary: Small ones\n', ''))
+    with pytest.raises(ValueError, match='not in order: Small: Summary is missing'):
+        read_zoo(tmp_path)
+
+
 @pytest.mark.parametrize('changes, fault', [
     ({'In Collection': 'Another'}, 'Invalid collection name `Another`'),
     ({'Name': None}, "Field 'Name' cannot be empty"),
