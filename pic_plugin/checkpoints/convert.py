@@ -1,0 +1,57 @@
+"""Writes a converted network, whole or not at all."""
+import os
+import pickle
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Save = Callable[[dict[str, Tensor], Path], None]
+
+
+def convert_file(source: Path, out: Path, convert: Callable[[Path], dict[str, Tensor]], save: Save) -> None:
+    """Convert ``source`` and write it to ``out``, which is complete or not there; say what was done.
+
+    Args:
+        source: a checkpoint.
+        out: the file to write.
+        convert: reads and renames.
+        save: writes what ``convert`` gave.
+
+    Raises:
+        ValueError: if ``out`` exists, or ``convert`` refuses.
+    """
+    if out.exists():
+        raise ValueError(f'{out} exists, and is not overwritten; remove it or give another name')
+    state = convert(source)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix='.partial-') as partial:
+        save(state, Path(partial, out.name))
+        os.replace(Path(partial, out.name), out)
+    print(f'wrote {len(state)} tensors, {sum(tensor.numel() for tensor in state.values()):,} numbers, to {out}')
+
+
+def save_torch(state: dict[str, Tensor], path: Path) -> None:
+    """A dict of tensors, as ``torch.load(path, weights_only=True)`` reads it."""
+    # cloned: a view would be saved with all that it is a view of
+    torch.save({name: tensor.detach().clone() for name, tensor in state.items()}, path)
+
+
+def save_detectron2(state: dict[str, Tensor], path: Path) -> None:
+    """A pickle of numpy arrays, which Detectron2 fits to its models by the ends of their names."""
+    arrays = {name: tensor.detach().numpy() for name, tensor in state.items()}
+    with path.open('wb') as file:
+        _ArrayPickler(file, protocol=4).dump({'model': arrays, '__author__': 'pic_plugin', 'matching_heuristics': True})
+
+
+class _ArrayPickler(pickle.Pickler):
+    """Writes arrays by names that every numpy has: those of numpy 2's own pickles are unknown to numpy before 1.26."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, np.ndarray):
+            return np.ndarray, (obj.shape, obj.dtype, bytearray(obj.tobytes()))
+        return NotImplemented

@@ -1,0 +1,82 @@
+"""Reads checkpoints without running code from them."""
+import pickle
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Union
+
+import torch
+from torch import Tensor
+
+HOW_TO_CONVERT = (
+    'If you trust who made it, take its tensors out where it can do no harm, in a container without network or keys: '
+    "python -c \"import torch; c = torch.load('{name}', map_location='cpu', weights_only=False); "
+    "c = c.get('state_dict', c.get('model', c)); "
+    "torch.save(dict((k, v) for k, v in c.items() if torch.is_tensor(v)), 'tensors.pth')\", and use tensors.pth")
+
+
+def load_tensors_only(path: Union[str, Path], allowed: Sequence[type] = (), mmap: bool = False) -> Any:
+    """What ``torch.save`` or safetensors wrote, on the CPU, if it is tensors and plain values.
+
+    Args:
+        path: a file; it is read by safetensors if its name ends so.
+        allowed: classes of which objects may be made besides.  torch makes them without their ``__init__`` and fills
+            their ``__dict__``, so the file chooses no code to run; a class with ``__setstate__`` would run that.
+        mmap: map the tensors into memory rather than read them.
+
+    Returns:
+        Any: the object.
+
+    Raises:
+        ValueError: if the file has more than that in it, or is damaged, or is no checkpoint.
+        OSError: if there is no such file, or it cannot be opened.
+    """
+    path = Path(path)
+    with path.open('rb'):
+        pass  # what cannot be opened says so; what fails from here on is the content
+    try:
+        if path.suffix == '.safetensors':
+            from safetensors.torch import load_file  # an extra: those who do not use the format need not have it
+            return load_file(path)
+        with _also_safe(allowed):
+            return torch.load(path, map_location='cpu', weights_only=True, mmap=mmap)
+    except ImportError as error:
+        raise ValueError(f'{path} needs the package safetensors: pip install safetensors') from error
+    except Exception as error:  # there is no end to the ways in which a reader fails on a damaged file
+        if isinstance(error, pickle.UnpicklingError) and 'GLOBAL ' in str(error):
+            name = str(error).split('GLOBAL ')[1].split()[0]
+            raise ValueError(f'{path} is not a checkpoint of tensors and plain values: it names {name}, and making '
+                             f'that might run code, so it is not loaded. {HOW_TO_CONVERT.format(name=path)}') from error
+        reason = str(error).splitlines()[-1] if str(error) else type(error).__name__
+        raise ValueError(f'{path} is damaged, or no checkpoint: a file that torch.save or safetensors wrote was '
+                         f'expected ({reason})') from error
+
+
+def network_tensors(checkpoint: Any, path: Union[str, Path]) -> dict[str, Tensor]:
+    """The tensors of a network, from a checkpoint that is a dict of them or has one under ``state_dict``.
+
+    Args:
+        checkpoint: what :func:`load_tensors_only` returned.
+        path: where it is from, for the messages.
+
+    Raises:
+        ValueError: if it is something else.
+    """
+    state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else checkpoint
+    if isinstance(state, dict) and state and all(isinstance(tensor, Tensor) for tensor in state.values()):
+        return dict(state)
+    found = f'a dict of {", ".join(map(str, list(state)[:8]))}' if isinstance(state, dict) else type(state).__name__
+    raise ValueError(f'{path} has no network in it: a dict of tensors was expected, by itself or under state_dict, '
+                     f'got {found}')
+
+
+@contextmanager
+def _also_safe(allowed: Sequence[type]) -> Iterator[None]:
+    """``torch.serialization.safe_globals``, which torch 2.4 does not have yet."""
+    before = list(torch.serialization.get_safe_globals())
+    torch.serialization.add_safe_globals(list(allowed))
+    try:
+        yield
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)

@@ -1,0 +1,1 @@
+"""What is released: files that others can use, and the list of them."""

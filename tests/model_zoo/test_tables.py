@@ -1,0 +1,59 @@
+import pytest
+
+from pic_plugin.model_zoo.entries import read_zoo
+from pic_plugin.model_zoo.tables import readme_table, replace_between, zoo_page
+from tests.model_zoo.small import ENTRY, write_config, write_zoo
+from tests.tools.scripts import run_tool
+
+OURS = {**ENTRY, 'Name': 'ours', 'Config': 'configs/small/deep/ours.py', 'Status': 'trained here', 'In README': True,
+        'Results': [{'Task': 'R', 'Dataset': 'E', 'Metrics': {'k': 7}}], 'Made By': '`hand`', 'Tensors': 3}
+MARKERS = '<!-- begin: model zoo, by a tool -->\nold\n<!-- end: model zoo -->'
+
+
+@pytest.fixture
+def root(tmp_path):
+    write_config(tmp_path / 'configs/small/deep/ours.py')
+    return write_zoo(tmp_path, [ENTRY, OURS])
+
+
+def test_papers_figures_and_ours_are_told_apart(root):
+    zoo = read_zoo(root)
+    assert readme_table(zoo) == """| config | what | published | here |
+| --- | --- | --- | --- |
+| [`ours`](configs/small/deep/ours.py) | A small one | T: 1.5 (a paper) | R: 7 |"""
+    assert zoo_page(zoo) == """Of 2 configs 1 is not yet trained, 1 is trained here.
+
+## Small
+
+Small ones. [A title](http://p).
+
+| config | what | settings | published | here | weights |
+| --- | --- | --- | --- | --- | --- |
+| [`small`](../configs/small/small.py) | A small one | Epochs: 2 | T, D: m 1.5, n 2 (a paper) |  | not yet trained |
+| [`ours`](../configs/small/deep/ours.py) | A small one | Epochs: 2 | T, D: m 1.5, n 2 (a paper) | R, E: k 7 | """ \
+        'trained here: not for download; made by `hand` |'
+
+
+def test_weights_to_download(root):
+    write_zoo(root, [ENTRY, {**OURS, 'Weights': 'http://w', 'Status': "converted from the authors'"}])
+    assert zoo_page(read_zoo(root)).endswith("| converted from the authors': [download](http://w) |")
+
+
+def test_the_tool_writes_between_the_markers(root, capsys):
+    (root / 'docs').mkdir()
+    for name in ('README.md', 'docs/model_zoo.md'):
+        (root / name).write_text(f'before\n{MARKERS}\nafter\n')
+    with pytest.raises(ValueError, match='README.md is not what the metafiles say; run tools/generate_model_zoo.py'):
+        run_tool('generate_model_zoo.py', '--root', root, '--check')
+    run_tool('generate_model_zoo.py', '--root', root)
+    assert capsys.readouterr().out == 'wrote README.md\nwrote docs/model_zoo.md\n'
+    assert (root / 'README.md').read_text() == 'before\n' + MARKERS.replace('old', readme_table(read_zoo(root))) + \
+        '\nafter\n'
+    run_tool('generate_model_zoo.py', '--root', root, '--check')
+    assert not list(root.rglob('*.partial'))
+
+
+@pytest.mark.parametrize('text', ['nothing', MARKERS * 2, MARKERS[:-5]])
+def test_markers_that_are_not_there_once(text):
+    with pytest.raises(ValueError, match='the lines <!-- begin: model zoo … --> and <!-- end: model zoo --> were ex'):
+        replace_between(text, 'model zoo', 'new')

@@ -1,0 +1,47 @@
+"""The real zoo: metafiles, configs, README and docs agree."""
+import re
+
+import modelindex
+import pytest
+from mmengine.config import Config
+
+from pic_plugin.model_zoo.entries import config_paths, read_zoo
+from tests.tiny import ROOT
+from tests.tools.scripts import run_tool
+
+ENTRIES = [entry for family in read_zoo(ROOT) for entry in family.entries]
+
+
+def test_tables_are_up_to_date():
+    run_tool('generate_model_zoo.py', '--check')
+
+
+def test_modelindex_finds_every_metafile():
+    index = modelindex.load(str(ROOT / 'model-index.yml'))
+    assert index.check(silent=True) == []
+    files = {path.relative_to(ROOT).as_posix() for path in (ROOT / 'configs').rglob('metafile.yml')}
+    assert {model.filepath.removeprefix(f'{ROOT}/') for model in index.models} == files
+
+
+def test_every_config_has_an_entry():
+    assert sorted(entry.config for entry in ENTRIES) == config_paths(ROOT)
+    assert all(re.search(r'\.py$', str(path)) and '_base_' not in str(path) for path in config_paths(ROOT))
+
+
+@pytest.mark.parametrize('entry', ENTRIES, ids=lambda entry: entry.name)
+def test_metadata_are_the_configs(entry):
+    cfg = Config.fromfile(ROOT / entry.config, import_custom_modules=False)  # of toolboxes that may not be here
+    if 'Epochs' in entry.metadata:
+        assert entry.metadata['Epochs'] == cfg.train_cfg.max_epochs
+    if 'Iterations' in entry.metadata:
+        assert entry.metadata['Iterations'] == cfg.train_cfg.max_iters
+    if 'auto_scale_lr' in cfg:
+        assert entry.metadata['Batch Size'] == cfg.auto_scale_lr.base_batch_size
+    assert entry.metadata['Training Data']
+
+
+def test_the_digits_figures_are_the_quickstarts():
+    row = re.search(r'\| trained by PIC \|(.+)\|', (ROOT / 'README.md').read_text())[1].replace('*', '')
+    shown = [float(cell.split('±')[0]) for cell in row.split('|')]
+    entry = next(entry for entry in ENTRIES if entry.name == 'pic_r18-3stage-w32_1xb128_40e_digits')
+    assert [result['Metrics']['Accuracy'] for result in entry.results] == [round(100 * x, 1) for x in shown]
