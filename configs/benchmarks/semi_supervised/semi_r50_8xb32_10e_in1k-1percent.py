@@ -1,6 +1,6 @@
-# 1 % of ImageNet's labels: Cao et al., NeurIPS 2020, Appendix C (Table 7), which gives no learning rate; the two for the
-# backbone and the classifier: Liu et al., AAAI 2021.  The subset is drawn per class; for a published list of file names:
-# --cfg-options train_dataloader.dataset.subset=/path/to/1percent.txt
+# 1 % of ImageNet's labels: Cao et al., NeurIPS 2020, Appendix C (Table 7), which gives no learning rate; the two for
+# the backbone and the classifier: Liu et al., AAAI 2021.  The subset is drawn per class; for a published list of file
+# names: --cfg-options train_dataloader.dataset.subset=/path/to/1percent.txt
 _base_ = '../../_base_/classification.py'
 
 max_epochs = 10
