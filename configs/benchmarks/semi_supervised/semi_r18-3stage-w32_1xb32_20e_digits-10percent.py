@@ -6,7 +6,7 @@ model = _base_.digits_model
 train_dataloader = dict(_base_.digits_workers, batch_size=32, dataset=dict(dataset=_base_.digits_train, subset=0.1))
 val_dataloader = dict(_base_.digits_workers, dataset=_base_.digits_val)
 optim_wrapper = dict(
-    optimizer=dict(lr=1.0), paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=_base_.backbone_lr))))
+    optimizer=dict(lr=0.1), paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.1))))
 auto_scale_lr = dict(base_batch_size=32)
 param_scheduler = [{**_base_.param_scheduler[0], 'end': max_epochs}]
 train_cfg = dict(max_epochs=max_epochs, val_interval=5)
