@@ -77,7 +77,7 @@ IMAGENET = (
 
 DIGITS = (
     Table("The protocols in small: scikit-learn's digits, for which nothing is published", (
-        Protocol('linear', 'benchmarks/linear/linear_r18-3stage-w32_1xb256_10e_digits.py', 'linear:', (TOP1, ), {}),
+        Protocol('linear', 'benchmarks/linear/linear_r18-3stage-w32_1xb256_20e_digits.py', 'linear:', (TOP1, ), {}),
         Protocol('semi-10percent', 'benchmarks/semi_supervised/semi_r18-3stage-w32_1xb32_20e_digits-10percent.py',
                  '10 % of labels:', (TOP1, ), {}),
         Protocol('cosine', 'benchmarks/finetune/finetune_r18-3stage-w32_1xb64_5e_digits-cosine.py',
