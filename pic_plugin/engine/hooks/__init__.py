@@ -1,7 +1,8 @@
 """Hooks: what moves rows, what saves them, and what is watched during training."""
+from .check_backbone_hook import CheckBackboneHook
 from .contrastive_prior_hook import ContrastivePriorHook
 from .instance_checkpoint_hook import InstanceCheckpointHook
 from .instance_rows_hook import InstanceRowsHook
 from .knn_hook import KNNHook
 
-__all__ = ['ContrastivePriorHook', 'InstanceCheckpointHook', 'InstanceRowsHook', 'KNNHook']
+__all__ = ['CheckBackboneHook', 'ContrastivePriorHook', 'InstanceCheckpointHook', 'InstanceRowsHook', 'KNNHook']
