@@ -1,8 +1,8 @@
 """What drives the training: optimizer wrappers and hooks."""
-from .hooks import InstanceCheckpointHook, InstanceRowsHook, KNNHook
+from .hooks import CheckBackboneHook, InstanceCheckpointHook, InstanceRowsHook, KNNHook
 from .optim_wrapper import AmpWeightCorrectingOptimWrapper, WeightCorrectingOptimWrapper
 
 __all__ = [
-    'AmpWeightCorrectingOptimWrapper', 'InstanceCheckpointHook', 'InstanceRowsHook', 'KNNHook',
+    'AmpWeightCorrectingOptimWrapper', 'CheckBackboneHook', 'InstanceCheckpointHook', 'InstanceRowsHook', 'KNNHook',
     'WeightCorrectingOptimWrapper'
 ]

@@ -1,9 +1,11 @@
 """What several hooks ask of a runner."""
 import os
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Optional
+from typing import Any, Optional
 
+import torch
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, find_latest_checkpoint
 from mmpretrain.models import BaseSelfSupervisor
@@ -33,6 +35,19 @@ def latest_checkpoint(runner: Runner) -> Optional[str]:
     if not os.path.isfile(os.path.join(runner.work_dir, 'last_checkpoint')):
         return None
     return find_latest_checkpoint(runner.work_dir)
+
+
+def load_tensors_only(path: Any, mmap: bool = True) -> dict:
+    """The content of a file of tensors and plain values; nothing else is unpickled.
+
+    Raises:
+        ValueError: if it is another file, or cut off.
+    """
+    try:
+        return torch.load(path, map_location='cpu', weights_only=True, mmap=mmap)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(f'{path} is not a checkpoint of tensors and plain values; loading it might run code, so it is '
+                         f'not loaded ({error})') from error
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Checkpoints that are complete or not there, with the rows of all ranks, and that run no code when loaded."""
 import os
-import pickle
 import random
 import shutil
 from collections import deque
@@ -20,7 +19,7 @@ from pic_plugin.registry import HOOKS
 
 from ..checksums import read_sums, sha256, write_sums
 from ..row_checkpoint import SavedRows, load_rows, save_rows
-from .common import instance_head, latest_checkpoint, unwrapped_model, way_back
+from .common import instance_head, latest_checkpoint, load_tensors_only, unwrapped_model, way_back
 
 
 @HOOKS.register_module()
@@ -53,7 +52,7 @@ class InstanceCheckpointHook(CheckpointHook):
             ValueError: if it is such a file, or none.
         """
         if (path := _to_resume(runner)) is not None:
-            _load_tensors_only(path)
+            load_tensors_only(path)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Turn the log back into mmengine's objects, and keep what the rows need.
@@ -149,7 +148,7 @@ class InstanceCheckpointHook(CheckpointHook):
         runner.save_checkpoint(str(partial), name, save_optimizer=self.save_optimizer,
                                save_param_scheduler=self.save_param_scheduler, meta=meta, by_epoch=self.by_epoch)
         if runner.rank == 0:
-            _load_tensors_only(partial / name)
+            load_tensors_only(partial / name)
             write_sums(saved.folder, {**read_sums(saved.folder), f'../{name}': sha256(partial / name)})
             _publish(partial / rows_name, out_dir / rows_name)
             _publish(partial / name, out_dir / name)
@@ -195,14 +194,6 @@ def _to_resume(runner: Runner) -> Optional[str]:
     return (runner._load_from or latest_checkpoint(runner)) if runner._resume else None
 
 
-def _load_tensors_only(path: Any) -> dict:
-    try:
-        return torch.load(path, map_location='cpu', weights_only=True, mmap=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f'{path} is not a checkpoint of tensors and plain values; loading it might run code, so it is '
-                         f'not loaded ({error})') from error
-
-
 def _data_identity(runner: Runner) -> dict[str, Any]:
     """What says which image belongs to which row, and which comes when."""
     dataset, sampler = runner.train_dataloader.dataset, runner.train_dataloader.sampler
@@ -223,7 +214,7 @@ def _remove_unnamed_rows(out_dir: Path) -> None:
         checkpoint = out_dir / f'{folder.name.split(".rows")[0]}.pth'
         if checkpoint.exists():
             others = len(list(out_dir.glob(_rows_name(checkpoint.name, 0) + '*'))) - 1
-            if not others or _load_tensors_only(checkpoint)['meta']['instance_rows']['folder'] == folder.name:
+            if not others or load_tensors_only(checkpoint)['meta']['instance_rows']['folder'] == folder.name:
                 continue
         shutil.rmtree(folder)
 
