@@ -1,6 +1,6 @@
 # Pascal VOC detection, trainval07+12 and test2007: Cao et al., NeurIPS 2020, Appendix C (Table 8: AP 57.1, AP50 82.4,
-# AP75 63.4).  It follows MoCo's recipe (He et al., CVPR 2020, Section 4.2), made with Detectron2; what is in neither paper
-# is Detectron2's default for this detector.  8 GPUs x 2 images:
+# AP75 63.4).  It follows MoCo's recipe (He et al., CVPR 2020, Section 4.2), made with Detectron2; what neither paper
+# gives is Detectron2's default for this detector.  8 GPUs x 2 images:
 #   CHECKPOINT=backbone.pth tools/dist_train.sh configs/detection/faster-rcnn_r50-c4_24k_voc0712.py 8
 _base_ = '../_base_/iter_based_runtime.py'
 default_scope = 'mmdet'
@@ -102,9 +102,9 @@ val_dataloader = dict(
         data_prefix=dict(sub_data_root='VOC2007/'), test_mode=True, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-# AP, AP50 and AP75 by two definitions.  COCO's interpolates precision at 101 recalls; without an annotation file CocoMetric
-# takes the ground truth of the data set itself, difficult objects as crowds.  VOC2007's has 11 recalls; Detectron2 applies it
-# at COCO's thresholds, so that `pascal_voc/mAP`, `AP50` and `AP75` are what the papers' tables hold.
+# AP, AP50 and AP75 by two definitions.  COCO's interpolates precision at 101 recalls; CocoMetric takes the ground truth
+# from the data set when it is given no file, and difficult objects for crowds.  VOC2007's has 11 recalls; Detectron2
+# applies it at COCO's thresholds, so that `pascal_voc/mAP`, `AP50` and `AP75` are what the papers' tables hold.
 val_evaluator = [
     dict(type='CocoMetric', metric='bbox', metric_items=['mAP', 'mAP_50', 'mAP_75']),
     dict(type='VOCMetric', iou_thrs=[iou / 100 for iou in range(50, 100, 5)], eval_mode='11points'),

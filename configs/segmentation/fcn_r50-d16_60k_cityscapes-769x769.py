@@ -1,5 +1,5 @@
-# Cityscapes segmentation, train_fine and val: Cao et al., NeurIPS 2020, Appendix C (Table 8: mIoU 76.6), which follows the
-# FCN-16s of MoCo (He et al., CVPR 2020, appendix).  8 GPUs x 1 image:
+# Cityscapes segmentation, train_fine and val: Cao et al., NeurIPS 2020, Appendix C (Table 8: mIoU 76.6), which follows
+# the FCN-16s of MoCo (He et al., CVPR 2020, appendix).  8 GPUs x 1 image:
 #   CHECKPOINT=backbone.pth tools/dist_train.sh configs/segmentation/fcn_r50-d16_60k_cityscapes-769x769.py 8
 _base_ = '../_base_/iter_based_runtime.py'
 default_scope = 'mmseg'
