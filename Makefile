@@ -3,13 +3,16 @@ PYTHON ?= python3
 DIGITS := configs/pic/pic_r18-3stage-w32_1xb128_40e_digits.py
 QUICKSTART := work_dirs/quickstart
 BENCHMARKS := work_dirs/benchmarks
+TRANSFER := work_dirs/transfer
+WHEELS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pic_plugin/wheels
 PIP := bin/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: help quickstart test test-upstream bench clean
+.PHONY: help quickstart test test-upstream test-downstream transfer-downstream bench clean
 
 help:
 	@sed -n 1p Makefile | cut -c3-
 	@echo "make test-upstream: the tests with OpenMMLab's own packages;  make clean: remove the environments"
+	@echo "make test-downstream: those of detection and segmentation;  make transfer-downstream: both of them, in small"
 
 # --- environments: a stamp says that one is complete ---
 
@@ -35,6 +38,27 @@ help:
 	.venv-upstream/$(PIP) --no-build-isolation --no-deps -e .
 	touch $@
 
+# mmcv with compiled ops, for detection and segmentation.  The wheel is good for one version of torch and of Python, with
+# or without CUDA, which its name does not say: it stays out of pip's cache, in a folder that does, for all clones
+.venv-downstream/.complete: requirements/torch.txt requirements/onedl.txt requirements/downstream.txt \
+		requirements/evaluation.txt requirements/tests.txt setup.py
+	$(PYTHON) -m venv .venv-downstream
+	.venv-downstream/$(PIP) -r requirements/torch.txt 'setuptools>=80,<81' wheel packaging ninja psutil
+	set -e; export PATH="$$PWD/.venv-downstream/bin:$$PATH"; \
+	mmcv="$$(grep ^onedl-mmcv requirements/onedl.txt)"; \
+	wheels="$(WHEELS)/$$(python -c 'import sys, torch; print("torch%s-cp%d%d-%s" % (torch.__version__.split("+")[0], \
+		*sys.version_info[:2], "cuda" if torch.cuda.is_available() else "cpu"))')"; \
+	if ! .venv-downstream/$(PIP) --no-index --no-deps --find-links "$$wheels" "$$mmcv" 2>/dev/null; then \
+		echo "compiling mmcv's ops, once, into $$wheels: about 10 minutes on two free cores"; \
+		python -m pip wheel --no-cache-dir --no-build-isolation --no-deps --wheel-dir "$$wheels.partial" "$$mmcv"; \
+		mkdir -p "$$wheels"; mv "$$wheels.partial"/* "$$wheels"; rmdir "$$wheels.partial"; \
+		.venv-downstream/$(PIP) --no-index --no-deps --find-links "$$wheels" "$$mmcv"; \
+	fi
+	.venv-downstream/$(PIP) -r requirements/onedl.txt -r requirements/downstream.txt -r requirements/evaluation.txt \
+		-r requirements/tests.txt
+	.venv-downstream/$(PIP) --no-build-isolation --no-deps -e .
+	touch $@
+
 # --- what a user types ---
 
 quickstart: .venv/.quickstart
@@ -50,6 +74,12 @@ test: .venv/.tests
 test-upstream: .venv-upstream/.tests
 	.venv-upstream/bin/python -m pytest
 
+test-downstream: .venv-downstream/.complete
+	.venv-downstream/bin/python -m pytest tests/downstream
+
+transfer-downstream: .venv-downstream/.complete
+	.venv-downstream/bin/python -m tests.downstream.small $(TRANSFER)/shapes
+
 bench: .venv/.quickstart
 	for name in catch_up communication training_step checkpoint scaling head_step; do \
 		PYTHONWARNINGS=ignore .venv/bin/python tools/benchmarks/$$name.py --out $(BENCHMARKS) || exit 1; \
@@ -57,4 +87,4 @@ bench: .venv/.quickstart
 	.venv/bin/python tools/benchmarks/plot.py $(BENCHMARKS)
 
 clean:
-	rm -rf .venv .venv-upstream
+	rm -rf .venv .venv-upstream .venv-downstream

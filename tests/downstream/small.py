@@ -90,7 +90,8 @@ def small_config(path: str, shapes: Path, work_dir: Path, iters: int, **changes:
 
 def command(*arguments: str, checkpoint: str = 'none') -> None:
     """Run one of the project's commands."""
-    environment = {**os.environ, 'CHECKPOINT': checkpoint, 'PYTHONPATH': str(ROOT), 'PYTHONWARNINGS': 'ignore'}
+    environment = {**os.environ, 'CHECKPOINT': checkpoint, 'PYTHONWARNINGS': 'ignore',
+                   'PYTHONPATH': f'{ROOT}{os.pathsep}{os.environ.get("PYTHONPATH", "")}'}
     subprocess.run([sys.executable, *arguments], cwd=ROOT, env=environment, check=True)
 
 

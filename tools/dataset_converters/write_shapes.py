@@ -75,7 +75,7 @@ def write_voc(devkit: Path) -> None:
             (root / f'ImageSets/Main/{split}.txt').write_text(''.join(f'{name}\n' for name in names))
             for name in names:
                 image = np.full((height, width, 3), 128, np.uint8)
-                objects = []
+                objects: list[tuple[str, tuple[int, int, int, int], bool]] = []
                 for left in (0, width // 2):
                     # even sides: the ellipse's middle is a pixel
                     w, h = 2 * rng.integers(12, 28, 2)
