@@ -1,4 +1,7 @@
-"""Pre-train: python tools/train.py CONFIG, or tools/dist_train.sh CONFIG NUM_GPUS."""
+"""Pre-train, or evaluate a checkpoint by training on: python tools/train.py CONFIG, or tools/dist_train.sh CONFIG GPUS.
+
+The configs under configs/pic pre-train; the others take a checkpoint: CHECKPOINT=path python tools/train.py CONFIG.
+"""
 import argparse
 import gc
 import os
@@ -9,10 +12,14 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from pic_plugin.datasets import check_data
+
+_AMP = {'OptimWrapper': 'AmpOptimWrapper', 'WeightCorrectingOptimWrapper': 'AmpWeightCorrectingOptimWrapper'}
+
 
 def parse_args() -> argparse.Namespace:
     """The options that mmpretrain's users know."""
-    parser = argparse.ArgumentParser(description='Pre-train a model')
+    parser = argparse.ArgumentParser(description='Train a model')
     parser.add_argument('config', help='train config file path')
     parser.add_argument('--work-dir', help='where logs and checkpoints go; work_dirs/<config> by default')
     parser.add_argument(
@@ -42,7 +49,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     if args.amp:
         if not torch.cuda.is_available():
             raise ValueError('--amp needs a GPU, and torch sees none')
-        cfg.optim_wrapper.type = 'AmpWeightCorrectingOptimWrapper'
+        cfg.optim_wrapper.type = _AMP.get(cfg.optim_wrapper.type, cfg.optim_wrapper.type)
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.resume is not None:
         cfg.resume = True
@@ -64,6 +71,7 @@ def main() -> None:
     """Build the runner, and train."""
     args = parse_args()
     cfg = merge_args(Config.fromfile(args.config), args)
+    check_data(cfg)
     if cfg.launcher == 'pytorch' and not torch.cuda.is_available():
         use_gloo(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)

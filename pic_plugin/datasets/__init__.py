@@ -1,5 +1,10 @@
-"""The order of the data, and the data set of instances."""
+"""The order of the data, the data set of instances, and what mmpretrain lacks of labelled ones."""
+from .inaturalist import INaturalist
 from .instance_dataset import InstanceDataset
+from .labelled_subset import labelled_subset
+from .missing_data import check_data, missing_data
 from .sliding_window_sampler import SlidingWindowSampler
 
-__all__ = ['InstanceDataset', 'SlidingWindowSampler']
+__all__ = [
+    'INaturalist', 'InstanceDataset', 'SlidingWindowSampler', 'check_data', 'labelled_subset', 'missing_data'
+]

@@ -109,6 +109,12 @@ def test_amp_without_a_gpu(tmp_path):
     assert 'ValueError: --amp needs a GPU, and torch sees none' in out
 
 
+def test_data_that_are_not_there(tmp_path):
+    out = run(sys.executable, 'tools/train.py', PIC, '--work-dir', str(tmp_path), '--cfg-options',
+              f'train_dataloader.dataset.data_root={tmp_path}/absent', ok=False)
+    assert f'ValueError: there is no {tmp_path}/absent: put the data set there, or set train_dataloader.dataset.' in out
+
+
 def test_scripts_without_arguments_say_how_they_are_used():
     for script in ('dist_train.sh', 'slurm_train.sh'):
         assert f'tools/{script} ' in run(f'tools/{script}', ok=False)

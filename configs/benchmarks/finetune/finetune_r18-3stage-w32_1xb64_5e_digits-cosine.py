@@ -1,0 +1,12 @@
+# The protocol of iNaturalist 2018, with its cosine classifier, in small; the learning rate is ours
+_base_ = ['./finetune_r50_8xb32_100e_inat2018.py', '../../_base_/digits.py']
+
+max_epochs = 5
+model = _base_.digits_model
+train_dataloader = dict(_base_.digits_workers, batch_size=64, dataset=_base_.digits_train)
+val_dataloader = dict(_base_.digits_workers, dataset=_base_.digits_val)
+optim_wrapper = dict(optimizer=dict(lr=0.02))
+auto_scale_lr = dict(base_batch_size=64)
+param_scheduler = [{**_base_.param_scheduler[0], 'end': max_epochs}]
+train_cfg = dict(max_epochs=max_epochs, val_interval=1)
+default_hooks = _base_.digits_hooks
