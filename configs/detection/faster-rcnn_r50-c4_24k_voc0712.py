@@ -100,7 +100,6 @@ val_dataloader = dict(
     dataset=dict(
         type='VOCDataset', data_root=data_root, ann_file='VOC2007/ImageSets/Main/test.txt',
         data_prefix=dict(sub_data_root='VOC2007/'), test_mode=True, pipeline=test_pipeline))
-test_dataloader = val_dataloader
 
 # AP, AP50 and AP75 by two definitions.  COCO's interpolates precision at 101 recalls; CocoMetric takes the ground truth
 # from the data set when it is given no file, and difficult objects for crowds.  VOC2007's has 11 recalls; Detectron2
@@ -109,7 +108,6 @@ val_evaluator = [
     dict(type='CocoMetric', metric='bbox', metric_items=['mAP', 'mAP_50', 'mAP_75']),
     dict(type='VOCMetric', iou_thrs=[iou / 100 for iou in range(50, 100, 5)], eval_mode='11points'),
 ]
-test_evaluator = val_evaluator
 
 # optimizer: without weight decay on BatchNorm, as in Detectron2
 optim_wrapper = dict(
@@ -123,7 +121,6 @@ param_scheduler = [
 auto_scale_lr = dict(base_batch_size=16)
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=6000)  # the interval is ours
 val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
 
 # runtime
 custom_hooks = [

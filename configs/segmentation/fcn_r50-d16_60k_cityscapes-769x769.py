@@ -57,9 +57,7 @@ val_dataloader = dict(
     dataset=dict(
         type='CityscapesDataset', data_root=data_root,
         data_prefix=dict(img_path='leftImg8bit/val', seg_map_path='gtFine/val'), pipeline=test_pipeline))
-test_dataloader = val_dataloader
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
-test_evaluator = val_evaluator
 
 # optimizer
 optim_wrapper = dict(
@@ -68,7 +66,6 @@ param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=False, begin=0, end=m
 auto_scale_lr = dict(base_batch_size=8)
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=6000)  # the interval is ours
 val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
 
 # runtime
 custom_hooks = [dict(type='mmpretrain.CheckBackboneHook')]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from pic_plugin.datasets import missing_data
 from tests.tiny import ROOT
 
 DETECTION = ROOT / 'configs/detection/faster-rcnn_r50-c4_24k_voc0712.py'
@@ -90,3 +91,20 @@ def test_a_config_depends_on_nothing_outside(cfg):
     bases = re.findall(r"^_base_ = '(.+)'", Path(cfg.filename).read_text(), re.M)
     assert bases == ['../_base_/iter_based_runtime.py']
     assert '_base_' not in (ROOT / 'configs/_base_/iter_based_runtime.py').read_text()
+
+
+@pytest.mark.parametrize('path, there, missing', [
+    (DETECTION, ['VOC2007/ImageSets/Main/trainval.txt', 'VOC2007/ImageSets/Main/test.txt'],
+     ['VOC2012/ImageSets/Main/trainval.txt', 'VOC2012/']),
+    (SEGMENTATION, ['leftImg8bit/train/x', 'leftImg8bit/val/x', 'gtFine/val/x'], ['gtFine/train']),
+], ids=['detection', 'segmentation'])
+def test_what_is_missing_of_the_data_is_named(path, there, missing, tmp_path, monkeypatch):
+    cfg = Config.fromfile(path)
+    monkeypatch.chdir(tmp_path)
+    assert {line.split(':')[0] for line in missing_data(cfg)} == {f'there is no {cfg.data_root}'}
+    for name in there:
+        file = Path(cfg.data_root, name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    assert [line.split(',')[0] for line in missing_data(cfg)] == [
+        f'there is no {cfg.data_root}{name}' for name in missing]

@@ -4,7 +4,6 @@
 tasks from its checkpoint and from random weights, and prints what the evaluators say.
 """
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from pic_plugin.visualization.curves import read_scalars
 from tests.tiny import ROOT
 
 PRETRAINING = 'configs/pic/pic_r50_8xb64_200e.py'
@@ -96,11 +96,10 @@ def command(*arguments: str, checkpoint: str = 'none') -> None:
 
 
 def train(path: str, work_dir: Path, checkpoint: str, options: dict[str, Any]) -> list[dict]:
-    """Train, and return the lines of the run's log."""
+    """Train, and return what was logged."""
     command('tools/train.py', path, '--work-dir', str(work_dir), '--cfg-options',
             *(f'{key}={value}' for key, value in options.items()), checkpoint=checkpoint)
-    log = max(work_dir.glob('*/vis_data/scalars.json'))  # the names are times
-    return [json.loads(line) for line in log.read_text().splitlines()]
+    return read_scalars(work_dir)
 
 
 def main() -> None:
@@ -127,7 +126,8 @@ def main() -> None:
                 small.update(RANDOM_WEIGHTS[path])
             log = train(path, out / f'{Path(path).parent.name}_{start}', str(pretraining / 'backbone.pth'), small)
             losses = [line['loss'] for line in log if 'loss' in line]
-            metrics = '  '.join(f'{name} {log[-1][name]:.3f}' for name in REPORTED[path])
+            measured = next(line for line in reversed(log) if REPORTED[path][0] in line)
+            metrics = '  '.join(f'{name} {measured[name]:.3f}' for name in REPORTED[path])
             rows.append(f'| {Path(path).parent.name} | {start} | {losses[0]:.3f} | {losses[-1]:.3f} | {metrics} |')
     print('| task | weights | first loss | last loss | metrics |', '|---|---|---|---|---|', *rows, sep='\n')
 
