@@ -3,14 +3,17 @@ PYTHON ?= python3
 DIGITS := configs/pic/pic_r18-3stage-w32_1xb128_40e_digits.py
 QUICKSTART := work_dirs/quickstart
 BENCHMARKS := work_dirs/benchmarks
+TRANSFER := work_dirs/transfer
+WHEELS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pic_plugin/wheels
 PIP := bin/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: help quickstart test test-upstream ablation bench clean
+.PHONY: help quickstart test test-upstream test-downstream ablation transfer bench clean
 
 help:
 	@sed -n 1p Makefile | cut -c3-
-	@echo "make ablation: the digits with and without each part of the papers"
+	@echo "make ablation: the digits with and without each part of the papers;  make transfer: every protocol, in small"
 	@echo "make test-upstream: the tests with OpenMMLab's own packages;  make clean: remove the environments"
+	@echo "make test-downstream: those of detection and segmentation"
 
 # --- environments: a stamp says that one is complete ---
 
@@ -36,6 +39,27 @@ help:
 	.venv-upstream/$(PIP) --no-build-isolation --no-deps -e .
 	touch $@
 
+# mmcv with compiled ops, for detection and segmentation.  The wheel is good for one version of torch and of Python, with
+# or without CUDA, which its name does not say: it stays out of pip's cache, in a folder that does, for all clones
+.venv-downstream/.complete: requirements/torch.txt requirements/onedl.txt requirements/downstream.txt \
+		requirements/evaluation.txt requirements/tests.txt setup.py
+	$(PYTHON) -m venv .venv-downstream
+	.venv-downstream/$(PIP) -r requirements/torch.txt 'setuptools>=80,<81' wheel packaging ninja psutil
+	set -e; export PATH="$$PWD/.venv-downstream/bin:$$PATH"; \
+	mmcv="$$(grep ^onedl-mmcv requirements/onedl.txt)"; \
+	wheels="$(WHEELS)/$$(python -c 'import sys, torch; print("torch%s-cp%d%d-%s" % (torch.__version__.split("+")[0], \
+		*sys.version_info[:2], "cuda" if torch.cuda.is_available() else "cpu"))')"; \
+	if ! .venv-downstream/$(PIP) --no-index --no-deps --find-links "$$wheels" "$$mmcv" 2>/dev/null; then \
+		echo "compiling mmcv's ops, once, into $$wheels: about 10 minutes on two free cores"; \
+		python -m pip wheel --no-cache-dir --no-build-isolation --no-deps --wheel-dir "$$wheels.partial" "$$mmcv"; \
+		mkdir -p "$$wheels"; mv "$$wheels.partial"/* "$$wheels"; rmdir "$$wheels.partial"; \
+		.venv-downstream/$(PIP) --no-index --no-deps --find-links "$$wheels" "$$mmcv"; \
+	fi
+	.venv-downstream/$(PIP) -r requirements/onedl.txt -r requirements/downstream.txt -r requirements/evaluation.txt \
+		-r requirements/tests.txt
+	.venv-downstream/$(PIP) --no-build-isolation --no-deps -e .
+	touch $@
+
 # --- what a user types ---
 
 quickstart: .venv/.quickstart
@@ -51,9 +75,20 @@ test: .venv/.tests
 test-upstream: .venv-upstream/.tests
 	.venv-upstream/bin/python -m pytest
 
+test-downstream: .venv-downstream/.complete
+	.venv-downstream/bin/python -m pytest tests/downstream
+
 ablation: .venv/.quickstart
 	.venv/bin/python tools/dataset_converters/write_digits.py data/digits
 	PYTHONWARNINGS=ignore .venv/bin/python tools/ablation.py work_dirs/ablation
+
+# every protocol to its end, in small, from a checkpoint and from random weights
+transfer: .venv-downstream/.complete
+	.venv-downstream/bin/python tools/dataset_converters/write_digits.py data/digits
+	.venv-downstream/bin/python tools/train.py $(DIGITS) --work-dir $(QUICKSTART) --resume
+	.venv-downstream/bin/python tools/benchmark_suite.py $(QUICKSTART)/backbone.pth --suite digits --random \
+		--work-dir $(TRANSFER)
+	.venv-downstream/bin/python -m tests.downstream.small $(TRANSFER)/shapes
 
 bench: .venv/.quickstart
 	for name in catch_up communication hybrid_parallel hardest_classes training_step checkpoint scaling head_step; do \
@@ -62,4 +97,4 @@ bench: .venv/.quickstart
 	.venv/bin/python tools/benchmarks/plot.py $(BENCHMARKS)
 
 clean:
-	rm -rf .venv .venv-upstream
+	rm -rf .venv .venv-upstream .venv-downstream

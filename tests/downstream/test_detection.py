@@ -1,0 +1,147 @@
+"""Pascal VOC detection with mmdet: the network, the metrics, and a short training through the real runner."""
+import pytest
+
+pytest.importorskip('mmdet', reason='mmdet and mmcv with compiled ops are in .venv-downstream: make test-downstream')
+
+import numpy as np
+import torch
+import torchvision
+from mmdet.registry import METRICS, MODELS
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from mmengine.structures import InstanceData
+from torch import nn
+
+from tests.downstream.small import DETECTION, RANDOM_WEIGHTS, REPORTED, small_config
+from tests.tiny import ROOT
+
+
+@pytest.fixture(scope='module')
+def published(resnet50):
+    """The published detector, from a checkpoint, with plain BatchNorm: mmengine reverts SyncBN only in a runner."""
+    cfg = Config.fromfile(ROOT / DETECTION)
+    cfg.merge_from_dict({f'model.{part}.{key}': value for part in ('backbone', 'roi_head.shared_head')
+                         for key, value in (('init_cfg.checkpoint', resnet50), ('norm_cfg.type', 'BN'))})
+    init_default_scope('mmdet')
+    import mmpretrain.models  # noqa: F401  (registers ResLayerExtraNorm, as custom_imports does)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    return cfg, model
+
+
+def test_every_tensor_of_the_checkpoint_arrives(published, resnet50):
+    _, model = published
+    backbone, head = model.backbone.state_dict(), model.roi_head.shared_head.state_dict()
+    extra = {name for name in head if name.startswith('norm.')}
+    assert {name.split('.')[0] for name in backbone} == {'conv1', 'bn1', 'layer1', 'layer2', 'layer3'}
+    assert {name.split('.')[0] for name in head.keys() - extra} == {'layer4'} and len(extra) == 5
+    arrived = {**backbone, **{name: head[name] for name in head.keys() - extra}}
+    tensors = torch.load(resnet50, weights_only=True)
+    assert arrived.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        assert torch.equal(arrived[name], tensor), name
+
+
+def test_conv5_on_the_backbone_is_torchvisions_network(published, resnet50):
+    _, model = published
+    reference = torchvision.models.resnet50()
+    reference.load_state_dict(torch.load(resnet50, weights_only=True), strict=False)
+    reference.fc = reference.avgpool = nn.Identity()
+    images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    model.eval()
+    reference.eval()
+    with torch.no_grad():
+        conv4, = model.backbone(images)
+        assert conv4.shape == (1, 1024, 4, 4)
+        conv5 = model.roi_head.shared_head.layer4(conv4)
+        torch.testing.assert_close(conv5.flatten(1), reference(images), rtol=1e-4, atol=1e-4)
+        # and one more BatchNorm, before the pooling
+        torch.testing.assert_close(model.roi_head.shared_head(conv4), model.roi_head.shared_head.norm(conv5))
+
+
+def test_all_layers_are_tuned_and_batchnorm_is_not_decayed(published):
+    cfg, model = published
+    model.train()
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert len(norms) == 53 + 1 and all(norm.training for norm in norms)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    of_norms = {id(parameter) for norm in norms for parameter in norm.parameters()}
+    groups = build_optim_wrapper(model, cfg.optim_wrapper).param_groups
+    decays = {id(parameter): group['weight_decay'] for group in groups for parameter in group['params']}
+    for parameter in model.parameters():
+        assert decays[id(parameter)] == (0.0 if id(parameter) in of_norms else 1e-4)
+
+
+def evaluate(cfg, shift):
+    """The config's metrics of three images with an object each, predicted ``shift`` pixels to the right of it."""
+    init_default_scope('mmdet')
+    metrics = [METRICS.build(metric) for metric in cfg.val_evaluator]
+    for i in range(3):
+        box = [10., 20., 109., 119.]
+        truth = InstanceData(bboxes=torch.tensor([box]), labels=torch.tensor([i]))
+        # a difficult object, found: neither right nor wrong
+        difficult = InstanceData(bboxes=torch.tensor([[200., 20., 299., 119.]]), labels=torch.tensor([i]))
+        found = InstanceData(
+            bboxes=torch.tensor([[10. + shift, 20., 109. + shift, 119.], [200., 20., 299., 119.]]),
+            labels=torch.tensor([i, i]), scores=torch.tensor([0.8, 0.9]))
+        instances = [dict(bbox=box, bbox_label=i, ignore_flag=0),
+                     dict(bbox=[200., 20., 299., 119.], bbox_label=i, ignore_flag=1)]
+        sample = dict(img_id=f'00000{i}', ori_shape=(400, 400), instances=instances, gt_instances=truth,
+                      ignored_instances=difficult, pred_instances=found)
+        for metric in metrics:
+            metric.dataset_meta = dict(classes=[f'class{c}' for c in range(20)], dataset_type=None)
+            metric.process({}, [sample])
+    return {name: value for metric in metrics for name, value in metric.evaluate(3).items()}
+
+
+@pytest.mark.parametrize('shift, thresholds', [(0, 10), (15, 5), (40, 0)])
+def test_metrics_by_counting(published, shift, thresholds):
+    # boxes of w x h moved by s have IoU (w - s) / (w + s); in VOC's pixels w is 100, in COCO's 99
+    cfg, _ = published
+    for width in (99, 100):
+        iou = (width - shift) / (width + shift)
+        assert sum(iou > 0.5 + 0.05 * i for i in range(10)) == thresholds
+    metrics = evaluate(cfg, shift)
+    for prefix, ap, ap50, ap75 in (('coco', 'bbox_mAP', 'bbox_mAP_50', 'bbox_mAP_75'),
+                                   ('pascal_voc', 'mAP', 'AP50', 'AP75')):
+        assert metrics[f'{prefix}/{ap}'] == pytest.approx(thresholds / 10, abs=1e-3)
+        assert metrics[f'{prefix}/{ap50}'] == pytest.approx(float(thresholds > 0), abs=1e-3)
+        assert metrics[f'{prefix}/{ap75}'] == pytest.approx(float(thresholds > 5), abs=1e-3)
+
+
+def train(shapes, work_dir, iters, **changes):
+    """Losses of all iterations, and the metrics after the last."""
+    runner = Runner.from_cfg(small_config(DETECTION, shapes, work_dir, iters, **changes))
+    runner.train()
+    scalars = runner.message_hub.log_scalars
+    return scalars['train/loss'].data[0], {name: scalars[f'val/{name}'].current() for name in REPORTED[DETECTION]
+                                           if f'val/{name}' in scalars}
+
+
+def test_training_from_a_checkpoint_and_from_random_weights(shapes, resnet18, tmp_path):
+    checkpoint = {f'model__{part}__init_cfg__checkpoint': resnet18 for part in ('backbone', 'roi_head__shared_head')}
+    losses, metrics = train(shapes, tmp_path / 'checkpoint', 16, **checkpoint)
+    assert len(losses) == 16 and np.mean(losses[-4:]) < 0.75 * np.mean(losses[:4])
+    assert metrics.keys() == set(REPORTED[DETECTION]) and all(0 <= value <= 1 for value in metrics.values())
+    random = {key.replace('.', '__'): value for key, value in RANDOM_WEIGHTS[DETECTION].items()}
+    # the same seed and the same data: what differs is where the weights come from
+    others = [train(shapes, tmp_path / f'random{i}', 4, val_cfg=None, val_dataloader=None, val_evaluator=None,
+                    **random)[0] for i in range(2)]
+    np.testing.assert_array_equal(*others)
+    assert abs(others[0][0] - losses[0]) > 1e-3
+
+
+@pytest.mark.parametrize('changes, error, message', [
+    (dict(model__backbone__init_cfg__checkpoint='none'), ValueError, 'no checkpoint is given: set CHECKPOINT='),
+    (dict(model__backbone__depth=34), ValueError, 'is it a network of another kind or depth?'),
+    (dict(model__roi_head__shared_head__depth=34), ValueError, 'model.roi_head.shared_head must take all'),
+    (dict(train_dataloader__dataset__datasets__1__ann_file='VOC2012/ImageSets/Main/train.txt'), FileNotFoundError,
+     'VOC2012/ImageSets/Main/train.txt'),
+])
+def test_what_stops_a_training(shapes, resnet18, tmp_path, changes, error, message):
+    checkpoint = {f'model__{part}__init_cfg__checkpoint': resnet18 for part in ('backbone', 'roi_head__shared_head')}
+    with pytest.raises(error, match=message):
+        train(shapes, tmp_path, 4, **{**checkpoint, **changes})
+    assert not list(tmp_path.rglob('*.pth'))
