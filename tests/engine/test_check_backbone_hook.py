@@ -128,7 +128,7 @@ def test_no_checkpoint(checkpoint):
 @pytest.mark.parametrize('checkpoint', ['absent.pth', 'https://example.org/backbone.pth', str(ROOT)])
 def test_no_file(tmp_path, checkpoint, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=f'must be a file on this machine, and there is no /.*{checkpoint[-9:]}'):
+    with pytest.raises(ValueError, match=f'must be a file on this machine, and there is no /.*{checkpoint[-3:]}'):
         start(checkpoint)
 
 

@@ -76,7 +76,7 @@ def test_rows_and_momenta_equal_dense_sgd(case):
             dense.find_hard(ids)
         loss = head.loss((inputs @ projector)[None], ids)
         expected = dense.loss(inputs @ dense_projector, ids)
-        torch.testing.assert_close(loss, expected, rtol=0, atol=1e-10)
+        torch.testing.assert_close(loss, expected, rtol=1e-12, atol=1e-10)  # the plain softmax may reach thousands
 
         (expected / case['accumulative_counts']).backward()
         is_step = (iteration + 1) % case['accumulative_counts'] == 0

@@ -51,10 +51,6 @@ class SpoilHook(Hook):
     ({'model.head.num_negatives': 3}, 'num_negatives must be at least the global batch of 4 samples, got 3'),
     ({'model.head.num_negatives': None, 'model.head.label_smoothing': 0.2},
      'num_hard_classes must be less than the 23 classes of the softmax, got 100'),
-    ({'model.head.num_negatives': None, 'model.head.label_smoothing': 0.2, 'model.head.num_hard_classes': 3,
-      'train_cfg': dict(type='IterBasedTrainLoop', max_iters=4, _delete_=True),
-      'default_hooks.checkpoint.by_epoch': False},
-     'label_smoothing with all classes needs train_cfg.type=EpochBasedTrainLoop'),
     ({'model.head.num_instances': 24}, 'num_instances of the head is 24, and the data set has 23 images'),
     ({'optim_wrapper.optimizer': dict(type='AdamW', lr=1e-3, _delete_=True)}, 'optimizer must be SGD'),
     ({'optim_wrapper.type': 'OptimWrapper'}, 'optim_wrapper.type must be WeightCorrectingOptimWrapper'),
@@ -359,6 +355,15 @@ class PrefetchedHook(Hook):
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         self.came.append([int(sample.sample_idx) for sample in data_batch['data_samples']])
+
+
+def test_hardest_of_all_classes_without_epochs(images, tmp_path):
+    cfg = tiny_config(images, tmp_path / 'run', **{
+        'model.head.num_negatives': None, 'model.head.label_smoothing': 0.2, 'model.head.num_hard_classes': 3,
+        'param_scheduler': [], 'train_cfg': dict(type='IterBasedTrainLoop', max_iters=4, _delete_=True),
+        'default_hooks.checkpoint.by_epoch': False})
+    with pytest.raises(ValueError, match='label_smoothing with all classes needs train_cfg.type=EpochBasedTrainLoop'):
+        trained(cfg)
 
 
 @pytest.mark.parametrize('loop', [dict(type='EpochBasedTrainLoop', max_epochs=2),
