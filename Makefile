@@ -50,7 +50,7 @@ help:
 	wheels="$(WHEELS)/$$(python -c 'import sys, torch; print("torch%s-cp%d%d-%s" % (torch.__version__.split("+")[0], \
 		*sys.version_info[:2], "cuda" if torch.cuda.is_available() else "cpu"))')"; \
 	if ! .venv-downstream/$(PIP) --no-index --no-deps --find-links "$$wheels" "$$mmcv" 2>/dev/null; then \
-		echo "compiling mmcv's ops, once, into $$wheels: about 10 minutes on two free cores"; \
+		echo "compiling mmcv's ops, once, into $$wheels: 10 to 30 minutes on two cores"; \
 		python -m pip wheel --no-cache-dir --no-build-isolation --no-deps --wheel-dir "$$wheels.partial" "$$mmcv"; \
 		mkdir -p "$$wheels"; mv "$$wheels.partial"/* "$$wheels"; rmdir "$$wheels.partial"; \
 		.venv-downstream/$(PIP) --no-index --no-deps --find-links "$$wheels" "$$mmcv"; \

@@ -39,7 +39,7 @@ def write_images(folder: Path, num_images: int, size: int = 8, seed: int = 0) ->
 def tiny_config(images: Path, work_dir: Path, **changes: Any) -> Config:
     """The runtime of the real configs, around the tiny network; ``changes`` are merged as by --cfg-options."""
     load = dict(type='LoadImageFromFile', color_type='grayscale')
-    cfg = Config.fromfile(ROOT / 'configs/_base_/default_runtime.py')
+    cfg = Config.fromfile(ROOT / 'configs/_base_/instance_runtime.py')
     cfg.merge_from_dict(dict(
         work_dir=str(work_dir),
         experiment_name=str(work_dir).replace('/', '_'),  # mmengine keeps one log per name

@@ -57,6 +57,11 @@ class Run(NamedTuple):
         return f'{self.variant.replace(", ", "-").replace(" ", "-")}_{self.num_epochs}e_seed{self.seed}'
 
 
+def run_of(variant: str, length: int, seed: int) -> Run:
+    """The untrained network is the same in front of each length."""
+    return Run(variant, 0 if variant == 'untrained' else length, seed)
+
+
 def config_of(run: Run, work_dir: Path) -> Config:
     """The config of a run; the learning rate's schedule ends with it."""
     changes, prior = VARIANTS[run.variant]
@@ -76,7 +81,7 @@ def measure(run: Run, out: Path) -> dict[str, float]:
     torch.set_num_threads(1)
     logging.captureWarnings(True)
     runner = Runner.from_cfg(config_of(run, out / run.name))
-    if run.variant == 'untrained':
+    if run.num_epochs == 0:
         runner._init_model_weights()
     else:
         runner.train()
@@ -113,7 +118,7 @@ def table_of(results: dict[Run, dict[str, float]], lengths: Sequence[int], seeds
     for variant in VARIANTS:
         cells = []
         for probe, length in columns:
-            values = [100 * results[Run(variant, length, seed)][probe] for seed in seeds]
+            values = [100 * results[run_of(variant, length, seed)][probe] for seed in seeds]
             cells.append(f'{np.mean(values):.1f} ± {np.std(values):.1f}')
         lines.append(f'| {variant} | ' + ' | '.join(cells) + ' |')
     return '\n'.join(lines)
@@ -124,7 +129,7 @@ def plot(results: dict[Run, dict[str, float]], lengths: Sequence[int], seeds: Se
     figure, axes = plt.subplots(1, len(PROBES), figsize=(12, 4), sharey=True, layout='constrained')
     for ax, probe in zip(axes, PROBES):
         for offset, length in zip(np.linspace(-0.15, 0.15, len(lengths)), lengths):
-            values = np.array([[100 * results[Run(variant, length, seed)][probe] for seed in seeds]
+            values = np.array([[100 * results[run_of(variant, length, seed)][probe] for seed in seeds]
                                for variant in VARIANTS])
             places = np.arange(len(VARIANTS)) + offset
             ax.errorbar(values.mean(1), places, xerr=values.std(1), fmt='o', capsize=3, label=f'{length} epochs')
@@ -144,8 +149,8 @@ def main() -> None:
     parser.add_argument('--lengths', type=int, nargs='+', default=[4, 20], help='epochs: few, and many')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     args = parser.parse_args()
-    runs = [Run(variant, length, seed) for length in reversed(args.lengths) for variant in VARIANTS
-            for seed in args.seeds]
+    runs = list(dict.fromkeys(run_of(variant, length, seed) for length in reversed(args.lengths) for variant in VARIANTS
+                              for seed in args.seeds))
     results = results_of(runs, args.out)
     table = table_of(results, args.lengths, args.seeds)
     print(f'\nAccuracy in percent, mean ± spread over {len(args.seeds)} seeds of the training\n\n{table}')

@@ -133,10 +133,11 @@ def markdown(table: Table, outcomes: dict[str, dict[str, _Outcome]]) -> str:
     for protocol in table.protocols:
         header += [f'{protocol.heading} {metric.heading}' for metric in protocol.metrics]
         for row, cells in rows.items():
-            measured = outcomes.get(row, {}).get(protocol.name, {})
-            figures = [measured.get(metric.heading) for metric in protocol.metrics] if row in outcomes else \
-                protocol.published.get(row, [None] * len(protocol.metrics))
-            cells += ['-' if figure is None else f'{figure:.1f}' for figure in figures]
+            figures = outcomes[row].get(protocol.name, {}) if row in outcomes else {
+                metric.heading: figure for metric, figure in zip(protocol.metrics, protocol.published.get(row, ()))}
+            for metric in protocol.metrics:
+                figure = figures.get(metric.heading)
+                cells.append('-' if figure is None else f'{figure:.1f}')
     lines = [header, ['---'] * len(header), *([row, *cells] for row, cells in rows.items())]
     return f'{table.title}\n\n' + '\n'.join(f'| {" | ".join(line)} |' for line in lines) + '\n'
 

@@ -4,7 +4,7 @@ PIC: Cao et al., NeurIPS 2020.  Liu et al.: AAAI 2021.  The other rows are as th
 """
 from typing import NamedTuple, Optional
 
-Figures = tuple[Optional[float], ...]  # one for each metric; None where none is published
+Figures = tuple[Optional[float], ...]  # of the first metrics; None where none is published
 
 
 class Metric(NamedTuple):
@@ -31,8 +31,10 @@ class Table(NamedTuple):
 
 TOP1 = Metric('top-1', 'accuracy/top1')
 TOP5 = Metric('top-5', 'accuracy/top5')
-COCO = (Metric('AP', 'coco/bbox_mAP', 100), Metric('AP50', 'coco/bbox_mAP_50', 100),
-        Metric('AP75', 'coco/bbox_mAP_75', 100))
+# Detectron2's for VOC2007, 11 recalls at COCO's thresholds, which the papers report; then COCO's own, 101 recalls
+DETECTION = (Metric('AP', 'pascal_voc/mAP', 100), Metric('AP50', 'pascal_voc/AP50', 100),
+             Metric('AP75', 'pascal_voc/AP75', 100), Metric("COCO's AP", 'coco/bbox_mAP', 100),
+             Metric("COCO's AP50", 'coco/bbox_mAP_50', 100), Metric("COCO's AP75", 'coco/bbox_mAP_75', 100))
 
 
 def _table10(name: str, heading: str, scratch: float, supervised: float, simclr: float, liu: float) -> Protocol:
@@ -60,7 +62,7 @@ IMAGENET = (
                  (TOP1, TOP5), {'scratch': (65.4, 85.5), 'supervised': (66.0, 85.6), 'MoCo': (65.7, 85.7),
                                 'PIC': (66.2, 85.7), 'Liu et al.': (66.2, 86.2)}),
         # MoCo's row is PIC's; Liu et al. quote 55.9, 81.5 and 62.6 for it
-        Protocol('voc', 'detection/faster-rcnn_r50-c4_24k_voc0712.py', 'Pascal VOC:', COCO, {
+        Protocol('voc', 'detection/faster-rcnn_r50-c4_24k_voc0712.py', 'Pascal VOC:', DETECTION, {
             'scratch': (33.8, 60.2, 33.1), 'supervised': (53.5, 81.3, 58.8), 'MoCo': (57.0, 82.4, 63.6),
             'MoCo v2': (57.4, 82.5, 64.0), 'PIC': (57.1, 82.4, 63.4), 'Liu et al.': (57.2, 82.2, 64.0)}),
         Protocol('cityscapes', 'segmentation/fcn_r50-d16_60k_cityscapes-769x769.py', 'Cityscapes:',

@@ -1,7 +1,5 @@
 # Classification of ImageNet with a ResNet-50 from a checkpoint, which CHECKPOINT=path before the command names
-default_scope = 'mmpretrain'
-custom_imports = dict(
-    imports=['pic_plugin.datasets', 'pic_plugin.models', 'pic_plugin.engine'], allow_failed_imports=False)
+_base_ = './default_runtime.py'
 
 # model
 model = dict(
@@ -50,23 +48,10 @@ val_evaluator = dict(type='Accuracy', topk=(1, 5))
 val_cfg = dict()
 
 # runtime
-default_hooks = dict(
-    timer=dict(type='IterTimerHook'),
-    logger=dict(type='LoggerHook', interval=100),
-    param_scheduler=dict(type='ParamSchedulerHook'),
-    # mmengine deletes the oldest checkpoint before it writes the next: two, so that one is always there
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
-    sampler_seed=dict(type='DistSamplerSeedHook'))
+# mmengine deletes the oldest checkpoint before it writes the next: two, so that one is always there
+default_hooks = dict(checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2))
 custom_hooks = [
     dict(type='CheckBackboneHook'),
     # each rank has BatchNorm statistics of its own: average them before they are used or saved
     dict(type='SyncBuffersHook'),
 ]
-env_cfg = dict(
-    cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0), dist_cfg=dict(backend='nccl'))
-vis_backends = [dict(type='LocalVisBackend')]
-visualizer = dict(type='UniversalVisualizer', vis_backends=vis_backends)
-log_level = 'INFO'
-load_from = None
-resume = False
-randomness = dict(seed=0)

@@ -123,6 +123,7 @@ train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=60
 val_cfg = dict(type='ValLoop')
 
 # runtime
+visualizer = dict(type='DetLocalVisualizer')
 custom_hooks = [
     dict(
         type='mmpretrain.CheckBackboneHook', modules=['backbone', 'roi_head.shared_head'],

@@ -1,6 +1,6 @@
 # full instance classification, ResNet-50, 200 epochs of ImageNet-1K: Liu et al., "Train a One-Million-Way Instance
 # Classifier for Unsupervised Visual Representation Learning", AAAI 2021 (68.2 % top-1, linear evaluation, Table 2)
-_base_ = ['../_base_/default_runtime.py', '../_base_/imagenet_instances.py', '../_base_/r50_mlp.py']
+_base_ = ['../_base_/instance_runtime.py', '../_base_/imagenet_instances.py', '../_base_/r50_mlp.py']
 
 max_epochs = 200
 

@@ -1,5 +1,5 @@
 # The quickstart: PIC on scikit-learn's handwritten digits, in a few minutes on two CPU cores
-_base_ = '../_base_/default_runtime.py'
+_base_ = '../_base_/instance_runtime.py'
 
 max_epochs = 40
 data_root = 'data/digits/'

@@ -1,5 +1,5 @@
 # PIC, ResNet-50, 200 epochs of ImageNet-1K: Cao et al., NeurIPS 2020, Appendix C (67.3 % top-1, linear evaluation)
-_base_ = ['../_base_/default_runtime.py', '../_base_/imagenet_instances.py', '../_base_/r50_mlp.py']
+_base_ = ['../_base_/instance_runtime.py', '../_base_/imagenet_instances.py', '../_base_/r50_mlp.py']
 
 max_epochs = 200
 

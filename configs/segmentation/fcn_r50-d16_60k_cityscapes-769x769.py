@@ -68,4 +68,5 @@ train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=60
 val_cfg = dict(type='ValLoop')
 
 # runtime
+visualizer = dict(type='SegLocalVisualizer')
 custom_hooks = [dict(type='mmpretrain.CheckBackboneHook')]

@@ -9,9 +9,8 @@ from pic_plugin.checkpoints.resnet_names import backbone_names, torchvision_arch
 
 TEMPLATE = """# {name}
 
-The {parts} of a network that was trained without labels, by parametric instance classification, where every image is
-a class of its own ([Cao et al., NeurIPS 2020](https://arxiv.org/abs/2006.14618)). `{name}.py` is the config of the
-training.
+The {parts} of a network that was trained without labels: every image was a class of its own, and {method}.
+`{name}.py` is the config of the training.
 
 | | |
 |---|---|
@@ -35,6 +34,10 @@ The network was trained to tell images apart. What it has learnt, and what its t
 its features; measure them on your own task before you rely on them. It has no classifier of categories.
 """
 
+RECENT_CLASSES = """those seen last took part in the softmax
+(parametric instance classification, [Cao et al., NeurIPS 2020](https://arxiv.org/abs/2006.14618))"""
+ALL_CLASSES = """all of them took part in the softmax
+(full instance classification, [Liu et al., AAAI 2021](https://arxiv.org/abs/2102.04848))"""
 TORCHVISION = """```python
 import torch, torchvision
 network = torchvision.models.{architecture}()
@@ -70,8 +73,10 @@ def model_card(name: str, cfg: Config, state: Mapping[str, Tensor], sums: Mappin
     use = MMPRETRAIN.format(backbone=backbone, file=file, prefix=", prefix='backbone.'" if with_neck else '')
     if not with_neck and (architecture := _torchvision(state)):
         use = TORCHVISION.format(architecture=architecture, file=file) + use
+    all_classes = cfg.model.get('head', {}).get('num_negatives', 'the default') is None
     return TEMPLATE.format(
         name=name, parts='backbone and neck' if with_neck else 'backbone', num_tensors=len(state),
+        method=ALL_CLASSES if all_classes else RECENT_CLASSES,
         facts='\n'.join(f'| {key} | {value} |' for key, value in _facts(cfg, state, summary, versions, meta).items()),
         files='\n'.join(f'| `{key}` | `{digest}` |' for key, digest in sums.items()), use=use)
 

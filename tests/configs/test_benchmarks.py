@@ -1,6 +1,5 @@
 """Each protocol's config builds, and its settings are the published ones."""
 import re
-from pathlib import Path
 
 import pytest
 from mmengine.config import Config
@@ -113,12 +112,3 @@ def test_the_checkpoint_is_named_by_the_environment_and_checked(name, monkeypatc
     monkeypatch.setenv('CHECKPOINT', '/somewhere/backbone.pth')
     assert load(name).model.backbone.init_cfg.checkpoint == '/somewhere/backbone.pth'
     assert load(name).custom_hooks[0] == dict(type='CheckBackboneHook')
-
-
-def test_at_most_two_levels_of_base():
-
-    def levels(path):
-        bases = re.search(r'^_base_ = (.+)$', path.read_text(), re.M)
-        return 1 + max(levels(path.parent / base) for base in re.findall(r"'(.+?)'", bases[1])) if bases else 0
-
-    assert max(levels(Path(path)) for path in CONFIGS.values()) == 2

@@ -87,12 +87,6 @@ def test_checkpoint_comes_from_the_environment_and_is_checked(cfg, monkeypatch):
         assert cfg.model.roi_head.shared_head.init_cfg == cfg.model.backbone.init_cfg
 
 
-def test_a_config_depends_on_nothing_outside(cfg):
-    bases = re.findall(r"^_base_ = '(.+)'", Path(cfg.filename).read_text(), re.M)
-    assert bases == ['../_base_/iter_based_runtime.py']
-    assert '_base_' not in (ROOT / 'configs/_base_/iter_based_runtime.py').read_text()
-
-
 @pytest.mark.parametrize('path, there, missing', [
     (DETECTION, ['VOC2007/ImageSets/Main/trainval.txt', 'VOC2007/ImageSets/Main/test.txt'],
      ['VOC2012/ImageSets/Main/trainval.txt', 'VOC2012/']),

@@ -1,20 +1,18 @@
-"""Pascal VOC detection with mmdet: the network, the metrics, and a short training through the real runner."""
+"""Pascal VOC detection with mmdet: the network and the metrics."""
 import pytest
 
 pytest.importorskip('mmdet', reason='mmdet and mmcv with compiled ops are in .venv-downstream: make test-downstream')
 
-import numpy as np
 import torch
 import torchvision
 from mmdet.registry import METRICS, MODELS
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 from torch import nn
 
-from tests.downstream.small import DETECTION, RANDOM_WEIGHTS, REPORTED, small_config
+from tests.downstream.small import DETECTION
 from tests.tiny import ROOT
 
 
@@ -109,39 +107,3 @@ def test_metrics_by_counting(published, shift, thresholds):
         assert metrics[f'{prefix}/{ap}'] == pytest.approx(thresholds / 10, abs=1e-3)
         assert metrics[f'{prefix}/{ap50}'] == pytest.approx(float(thresholds > 0), abs=1e-3)
         assert metrics[f'{prefix}/{ap75}'] == pytest.approx(float(thresholds > 5), abs=1e-3)
-
-
-def train(shapes, work_dir, iters, **changes):
-    """Losses of all iterations, and the metrics after the last."""
-    runner = Runner.from_cfg(small_config(DETECTION, shapes, work_dir, iters, **changes))
-    runner.train()
-    scalars = runner.message_hub.log_scalars
-    return scalars['train/loss'].data[0], {name: scalars[f'val/{name}'].current() for name in REPORTED[DETECTION]
-                                           if f'val/{name}' in scalars}
-
-
-def test_training_from_a_checkpoint_and_from_random_weights(shapes, resnet18, tmp_path):
-    checkpoint = {f'model__{part}__init_cfg__checkpoint': resnet18 for part in ('backbone', 'roi_head__shared_head')}
-    losses, metrics = train(shapes, tmp_path / 'checkpoint', 16, **checkpoint)
-    assert len(losses) == 16 and np.mean(losses[-4:]) < 0.75 * np.mean(losses[:4])
-    assert metrics.keys() == set(REPORTED[DETECTION]) and all(0 <= value <= 1 for value in metrics.values())
-    random = {key.replace('.', '__'): value for key, value in RANDOM_WEIGHTS[DETECTION].items()}
-    # the same seed and the same data: what differs is where the weights come from
-    others = [train(shapes, tmp_path / f'random{i}', 4, val_cfg=None, val_dataloader=None, val_evaluator=None,
-                    **random)[0] for i in range(2)]
-    np.testing.assert_array_equal(*others)
-    assert abs(others[0][0] - losses[0]) > 1e-3
-
-
-@pytest.mark.parametrize('changes, error, message', [
-    (dict(model__backbone__init_cfg__checkpoint='none'), ValueError, 'no checkpoint is given: set CHECKPOINT='),
-    (dict(model__backbone__depth=34), ValueError, 'is it a network of another kind or depth?'),
-    (dict(model__roi_head__shared_head__depth=34), ValueError, 'model.roi_head.shared_head must take all'),
-    (dict(train_dataloader__dataset__datasets__1__ann_file='VOC2012/ImageSets/Main/train.txt'), FileNotFoundError,
-     'VOC2012/ImageSets/Main/train.txt'),
-])
-def test_what_stops_a_training(shapes, resnet18, tmp_path, changes, error, message):
-    checkpoint = {f'model__{part}__init_cfg__checkpoint': resnet18 for part in ('backbone', 'roi_head__shared_head')}
-    with pytest.raises(error, match=message):
-        train(shapes, tmp_path, 4, **{**checkpoint, **changes})
-    assert not list(tmp_path.rglob('*.pth'))

@@ -1,18 +1,16 @@
-"""Cityscapes segmentation with mmseg: the network, and a short training through the real runner."""
+"""Cityscapes segmentation with mmseg: the network."""
 import pytest
 
 pytest.importorskip('mmseg', reason='mmseg and mmcv with compiled ops are in .venv-downstream: make test-downstream')
 
-import numpy as np
 import torch
 import torchvision
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
 from mmseg.registry import MODELS
 from torch import nn
 
-from tests.downstream.small import RANDOM_WEIGHTS, SEGMENTATION, small_config
+from tests.downstream.small import SEGMENTATION
 from tests.tiny import ROOT
 
 
@@ -51,36 +49,3 @@ def test_head_is_two_dilated_convolutions_and_a_1x1(model):
     assert sum(isinstance(module, nn.ReLU) for module in model.decode_head.modules()) == 2
     assert model.decode_head.dropout is None and not model.with_auxiliary_head
     assert all(parameter.requires_grad for parameter in model.parameters())
-
-
-def train(shapes, work_dir, iters, **changes):
-    """Losses of all iterations, and the metrics after the last."""
-    runner = Runner.from_cfg(small_config(SEGMENTATION, shapes, work_dir, iters, **changes))
-    runner.train()
-    scalars = runner.message_hub.log_scalars
-    return scalars['train/loss'].data[0], scalars['val/mIoU'].current() if 'val/mIoU' in scalars else None
-
-
-def test_training_from_a_checkpoint_and_from_random_weights(shapes, resnet18, tmp_path):
-    losses, miou = train(shapes, tmp_path / 'checkpoint', 24, model__backbone__init_cfg__checkpoint=resnet18)
-    assert len(losses) == 24 and np.mean(losses[-4:]) < 0.75 * np.mean(losses[:4])
-    assert 0 < miou <= 100
-    random = {key.replace('.', '__'): value for key, value in RANDOM_WEIGHTS[SEGMENTATION].items()}
-    # the same seed and the same data: what differs is where the weights come from
-    others = [train(shapes, tmp_path / f'random{i}', 2, val_cfg=None, val_dataloader=None, val_evaluator=None,
-                    **random)[0] for i in range(2)]
-    np.testing.assert_array_equal(*others)
-    assert abs(others[0][0] - losses[0]) > 1e-3
-
-
-@pytest.mark.parametrize('changes, error, message', [
-    (dict(model__backbone__init_cfg__checkpoint='none'), ValueError, 'no checkpoint is given: set CHECKPOINT='),
-    (dict(model__backbone__depth=34), ValueError, 'is it a network of another kind or depth?'),
-    (dict(train_dataloader__dataset__data_prefix__img_path='leftImg8bit/none'), FileNotFoundError, 'leftImg8bit/none'),
-    # as delivered: without the labels by training id
-    (dict(train_dataloader__dataset__seg_map_suffix='_gtFine_missing.png'), FileNotFoundError, '_gtFine_missing.png'),
-])
-def test_what_stops_a_training(shapes, resnet18, tmp_path, changes, error, message):
-    with pytest.raises(error, match=message):
-        train(shapes, tmp_path, 1, **{'model__backbone__init_cfg__checkpoint': resnet18, **changes})
-    assert not list(tmp_path.rglob('*.pth'))

@@ -45,18 +45,19 @@ def names(folder):
 
 def test_a_work_directory(work_dir, tmp_path, capsys):
     run_tool('publish_model.py', work_dir, tmp_path / 'releases')
-    folder = tmp_path / 'releases/default_runtime'
+    folder = tmp_path / 'releases/instance_runtime'
     pth, safe = only(folder, '*.pth'), only(folder, '*.safetensors')
     trained = torch.load(work_dir / 'backbone.pth', weights_only=True)
     assert_same(torch.load(pth, weights_only=True), trained)
     assert_same(load_file(safe), trained)
     card, printed = (folder / 'README.md').read_text(), capsys.readouterr().out
+    assert 'Cao et al.' in card and 'Liu et al.' not in card
     for path in (pth, safe):
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        assert path.stem == f'default_runtime-{digest[:8]}'
+        assert path.stem == f'instance_runtime-{digest[:8]}'
         assert f'| `{path.name}` | `{digest}` |' in card and f'      {path.name}: {digest}\n' in printed
         assert path.stat().st_mode & 0o777 == (folder / 'README.md').stat().st_mode & 0o777
-    assert names(folder) == sorted([pth.name, safe.name, 'default_runtime.py', 'README.md', 'training.json'])
+    assert names(folder) == sorted([pth.name, safe.name, 'instance_runtime.py', 'README.md', 'training.json'])
 
     # the log, counted by hand: 23 images in batches of 4
     lines = [json.loads(line) for line in only(work_dir, '*/vis_data/scalars.json').read_text().splitlines()]
@@ -66,8 +67,15 @@ def test_a_work_directory(work_dir, tmp_path, capsys):
     assert f'2 epochs, 12 iterations, {summary["hours"]} h; loss from {lines[0]["loss"]:.3f} to' in card
     for package in ('torch', 'mmengine', 'mmpretrain'):
         assert f'{package} {__import__(package).__version__}' in card
-    cfg = Config.fromfile(folder / 'default_runtime.py')
+    cfg = Config.fromfile(folder / 'instance_runtime.py')
     assert cfg.model.backbone.type == 'TinyBackbone' and 'work_dir' not in cfg
+
+
+def test_a_network_of_all_classes_has_their_paper_on_its_card(small, tmp_path):
+    config = small.parent / 'small.py'
+    config.write_text(config.read_text().replace('num_negatives=8', 'num_negatives=None'))
+    card = (publish(small, tmp_path / 'releases') / 'README.md').read_text()
+    assert 'Liu et al.' in card and 'Cao et al.' not in card
 
 
 def test_a_checkpoint_has_the_backbone_of_backbone_pth(work_dir, tmp_path):

@@ -90,7 +90,7 @@ def test_wrong_options(suite, folder):
 
 def test_a_table():
     metrics = (Metric('AP', 'ap', 100), Metric('AP50', 'ap50'))
-    table = Table('Some', (Protocol('a', '', 'A:', metrics, {'X': (1.0, None), 'Y': (2.0, 3.25)}),
+    table = Table('Some', (Protocol('a', '', 'A:', metrics, {'X': (1.0, ), 'Y': (2.0, 3.25)}),
                            Protocol('b', '', 'B:', metrics[:1], {'Z': (4.0, ), 'X': (5.0, )})))
     assert markdown(table, {'ours': {'a': {'AP': 12.34, 'AP50': 6.0}}}).splitlines() == [
         'Some', '',
@@ -105,7 +105,9 @@ def test_a_table():
 def test_figures_belong_to_their_metrics():
     for table in (*IMAGENET, *DIGITS):
         for protocol in table.protocols:
-            assert all(len(figures) == len(protocol.metrics) for figures in protocol.published.values())
+            assert len({metric.heading for metric in protocol.metrics}) == len(protocol.metrics)
+            assert len({len(figures) for figures in protocol.published.values()}) <= 1
+            assert all(len(figures) <= len(protocol.metrics) for figures in protocol.published.values())
 
 
 # Cao et al., Tables 6 to 8; Liu et al., Tables 6 to 10

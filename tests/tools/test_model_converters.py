@@ -26,8 +26,12 @@ from tests.tools.scripts import run_tool
 DEPTHS = [18, 50]
 
 
-def convert(name, *arguments):
-    run_tool(f'model_converters/{name}.py', *arguments)
+AUTHORS = ['authors_to_mmpretrain']
+CONVERTERS = [AUTHORS, *(['convert_resnet', '--to', target] for target in ('mmpretrain', 'torchvision', 'detectron2'))]
+
+
+def convert(converter, *arguments):
+    run_tool(f'model_converters/{converter[0]}.py', *arguments, *converter[1:])
 
 
 @torch.no_grad()
@@ -54,12 +58,12 @@ def assert_maps_equal(found, expected):
 def test_torchvision_to_mmpretrain_and_back(depth, tmp_path):
     network = torchvision_network(depth)
     torch.save(network.state_dict(), tmp_path / 'a.pth')
-    convert('torchvision_to_mmpretrain', tmp_path / 'a.pth', tmp_path / 'b.pth')
+    convert(['convert_resnet', '--to', 'mmpretrain'], tmp_path / 'a.pth', tmp_path / 'b.pth')
     converted = torch.load(tmp_path / 'b.pth', weights_only=True)
     assert torch.equal(converted['head.fc.weight'], network.fc.weight)
     assert_maps_equal(mmpretrain_maps(mmpretrain_network(depth), tmp_path / 'b.pth', 'backbone.'),
                       torchvision_maps(network, images()))
-    convert('mmpretrain_to_torchvision', tmp_path / 'b.pth', tmp_path / 'c.pth')
+    convert(['convert_resnet', '--to', 'torchvision'], tmp_path / 'b.pth', tmp_path / 'c.pth')
     assert_same(torch.load(tmp_path / 'c.pth', weights_only=True), dict(network.state_dict()))
 
 
@@ -69,7 +73,7 @@ def test_mmpretrain_to_torchvision(depth, tmp_path):
     checkpoint = {'state_dict': {f'backbone.{name}': tensor for name, tensor in network.state_dict().items()} |
                   {'neck.mlp.0.weight': torch.zeros(3)}, 'meta': {'epoch': 3}}
     torch.save(checkpoint, tmp_path / 'a.pth')
-    convert('mmpretrain_to_torchvision', tmp_path / 'a.pth', tmp_path / 'new/b.pth')
+    convert(['convert_resnet', '--to', 'torchvision'], tmp_path / 'a.pth', tmp_path / 'new/b.pth')
     twin = get_model(f'resnet{depth}', weights=None).eval()
     keys = twin.load_state_dict(torch.load(tmp_path / 'new/b.pth', weights_only=True), strict=False)
     assert keys.missing_keys == ['fc.weight', 'fc.bias'] and not keys.unexpected_keys
@@ -83,11 +87,11 @@ def test_authors_to_mmpretrain(depth, sizes, zipped, tmp_path):
     opt = argparse.Namespace(arch='resnet50', lr=0.06, milestones=[120, 160], aug=None, multi=argparse.Namespace(n=4))
     torch.save(authors_checkpoint(network, head, opt), tmp_path / 'a.pth', _use_new_zipfile_serialization=zipped)
 
-    convert('authors_to_mmpretrain', tmp_path / 'a.pth', tmp_path / 'backbone.pth')
+    convert(AUTHORS, tmp_path / 'a.pth', tmp_path / 'backbone.pth')
     assert_maps_equal(mmpretrain_maps(mmpretrain_network(depth), tmp_path / 'backbone.pth'),
                       expected := torchvision_maps(network, images()))
 
-    convert('authors_to_mmpretrain', tmp_path / 'a.pth', tmp_path / 'both.pth', '--with-neck')
+    convert(AUTHORS, tmp_path / 'a.pth', tmp_path / 'both.pth', '--with-neck')
     assert_maps_equal(mmpretrain_maps(mmpretrain_network(depth), tmp_path / 'both.pth', 'backbone.'), expected)
     both = torch.load(tmp_path / 'both.pth', weights_only=True)
     neck = MoCoV2Neck(*sizes) if len(sizes) == 3 else LinearNeck(*sizes, gap_dim=2, norm_cfg=None)
@@ -104,7 +108,7 @@ def test_authors_to_mmpretrain(depth, sizes, zipped, tmp_path):
 def test_to_detectron2(depth, tmp_path):
     network = torchvision_network(depth)
     torch.save(network.state_dict(), tmp_path / 'a.pth')
-    convert('mmpretrain_to_detectron2', tmp_path / 'a.pth', tmp_path / 'b.pkl')
+    convert(['convert_resnet', '--to', 'detectron2'], tmp_path / 'a.pth', tmp_path / 'b.pkl')
     with (tmp_path / 'b.pkl').open('rb') as file:
         content = pickle.load(file, encoding='latin1')  # as Detectron2 reads it
     assert content['matching_heuristics'] is True and content['__author__']
@@ -116,59 +120,53 @@ def test_to_detectron2(depth, tmp_path):
     assert b'numpy._core' not in (pickled := (tmp_path / 'b.pkl').read_bytes()) and b'numpy.core' not in pickled
 
 
-CONVERTERS = ['authors_to_mmpretrain', 'torchvision_to_mmpretrain', 'mmpretrain_to_torchvision',
-              'mmpretrain_to_detectron2']
-
-
 @pytest.mark.parametrize('zipped', [True, False])
-@pytest.mark.parametrize('name', CONVERTERS)
-def test_no_code_is_run(name, zipped, tmp_path):
+@pytest.mark.parametrize('converter', CONVERTERS, ids=lambda converter: converter[-1])
+def test_no_code_is_run(converter, zipped, tmp_path):
     fuse = tmp_path / 'fuse'
     checkpoint = {'opt': argparse.Namespace(a=Bomb(fuse)), 'model': {'module.encoder.conv1.weight': torch.zeros(3)}}
     torch.save(checkpoint, tmp_path / 'a.pth', _use_new_zipfile_serialization=zipped)
     # the first class that a reader refuses: only the authors' may have a Namespace
-    refused = 'posix.system' if name.startswith('authors') else 'argparse.Namespace'
+    refused = 'posix.system' if converter is AUTHORS else 'argparse.Namespace'
     with pytest.raises(ValueError, match=f'it names {refused}, and making that might run code, so it is not loaded. '
                        'If you trust who made it, take its tensors out where it can do no harm'):
-        convert(name, tmp_path / 'a.pth', tmp_path / 'b.pth')
+        convert(converter, tmp_path / 'a.pth', tmp_path / 'b.pth')
     assert sorted(path.name for path in tmp_path.iterdir()) == ['a.pth']
     torch.load(tmp_path / 'a.pth', weights_only=False)
     assert fuse.exists()  # it was live
 
 
-@pytest.mark.parametrize('name', CONVERTERS)
-def test_truncated(name, tmp_path):
+@pytest.mark.parametrize('converter', CONVERTERS, ids=lambda converter: converter[-1])
+def test_truncated(converter, tmp_path):
     torch.save({'model': {'module.encoder.conv1.weight': torch.zeros(300)}}, tmp_path / 'a.pth')
     content = (tmp_path / 'a.pth').read_bytes()
     (tmp_path / 'a.pth').write_bytes(content[:len(content) // 2])
     with pytest.raises(ValueError, match=r'a.pth is damaged, or no checkpoint: a file that torch.save or'):
-        convert(name, tmp_path / 'a.pth', tmp_path / 'new/b.pth')
+        convert(converter, tmp_path / 'a.pth', tmp_path / 'new/b.pth')
     assert sorted(path.name for path in tmp_path.iterdir()) == ['a.pth']
 
 
-@pytest.mark.parametrize('name, message', [
-    ('authors_to_mmpretrain', "is none of the checkpoints that the authors of PIC released: those have their tensors"),
-    ('torchvision_to_mmpretrain', "are those of none of torchvision's networks; the nearest is resnet18"),
-    ('mmpretrain_to_torchvision', "are those of none of torchvision's networks; the nearest is resnet18"),
-    ('mmpretrain_to_detectron2', "are those of none of torchvision's networks; the nearest is resnet18"),
-])
-def test_foreign(name, message, tmp_path):
+@pytest.mark.parametrize('converter, message', [
+    (converter, "is none of the checkpoints that the authors of PIC released: those have their tensors"
+     if converter is AUTHORS else "are those of none of torchvision's networks; the nearest is resnet18")
+    for converter in CONVERTERS], ids=lambda argument: argument[-1])
+def test_foreign(converter, message, tmp_path):
     torch.save({'layers.0.weight': torch.zeros(3), 'layers.1.bias': torch.zeros(2)}, tmp_path / 'a.pth')
     with pytest.raises(ValueError, match=message):
-        convert(name, tmp_path / 'a.pth', tmp_path / 'b.pth')
+        convert(converter, tmp_path / 'a.pth', tmp_path / 'b.pth')
     assert sorted(path.name for path in tmp_path.iterdir()) == ['a.pth']
 
 
 def test_it_says_what_it_wrote(tmp_path, capsys):
     torch.save(torchvision_network(18).state_dict(), tmp_path / 'a.pth')
-    convert('mmpretrain_to_torchvision', tmp_path / 'a.pth', tmp_path / 'b.pth')
+    convert(['convert_resnet', '--to', 'torchvision'], tmp_path / 'a.pth', tmp_path / 'b.pth')
     # 11,689,512 weights are what torchvision documents for ResNet-18; the rest are BatchNorm's statistics
     assert f'wrote 122 tensors, {11_689_512 + 2 * 4800 + 20:,} numbers, to {tmp_path}/b.pth' in capsys.readouterr().out
 
 
 def test_nothing_is_overwritten(tmp_path):
     (tmp_path / 'b.pth').write_text('mine')
-    for name in CONVERTERS:
+    for converter in CONVERTERS:
         with pytest.raises(ValueError, match='b.pth exists, and is not overwritten; remove it or give another name'):
-            convert(name, tmp_path / 'a.pth', tmp_path / 'b.pth')
+            convert(converter, tmp_path / 'a.pth', tmp_path / 'b.pth')
     assert (tmp_path / 'b.pth').read_text() == 'mine'

@@ -1,6 +1,6 @@
 # CIFAR-10, the whole network: Liu et al., AAAI 2021 (Table 10), which gives no settings.  All of these are ours, chosen
-# after SimCLR's fine-tuning (Chen et al., ICML 2020, Appendix B.8): batch 256, 20,000 iterations, Nesterov momentum,
-# images of 224 px; one learning rate and one weight decay out of the grids searched there; cosine schedule
+# after SimCLR's fine-tuning (Chen et al., ICML 2020, appendix on transfer): batch 256, 20,000 iterations, Nesterov
+# momentum, images of 224 px; one learning rate and one weight decay out of the grids searched there; cosine schedule
 _base_ = '../../_base_/classification.py'
 
 max_iters = 20000
