@@ -2,6 +2,7 @@
 import copy
 import pickle
 import subprocess
+from enum import Enum
 from pathlib import Path
 
 import pytest
@@ -246,6 +247,39 @@ def test_rows_whose_description_would_run_code_are_refused(images, checkpoint, t
     with pytest.raises(ValueError, match='it names pathlib.Path.touch, which does not describe a tensor'):
         resume(images, checkpoint)
     assert not fuse.exists()
+
+
+class EnumsByName(pickle.Pickler):
+    """As Python 3.11.2 pickles them; 3.11.7 writes their values."""
+
+    def reducer_override(self, obj):
+        return (getattr, (type(obj), obj.name)) if isinstance(obj, Enum) else NotImplemented
+
+
+def test_rows_whose_description_names_the_memory_format(images, checkpoint):
+    path = checkpoint.parent / 'epoch_2.rows' / ROW_FILES[0]
+    described = pickle.loads(path.read_bytes())
+    with path.open('wb') as file:
+        EnumsByName(file).dump(described)
+    sign(checkpoint)
+    assert resume(images, checkpoint).epoch == 4
+
+
+@pytest.mark.parametrize('attribute', ['__class__', 'mro'])
+def test_rows_whose_description_asks_for_other_attributes_are_refused(images, checkpoint, attribute):
+
+    class Asks:
+
+        def __reduce__(self):
+            return getattr, (torch.Size, attribute)
+
+    path = checkpoint.parent / 'epoch_2.rows' / ROW_FILES[0]
+    described = pickle.loads(path.read_bytes())
+    described.planner_data = Asks()
+    path.write_bytes(pickle.dumps(described))
+    sign(checkpoint)
+    with pytest.raises(ValueError, match=f'it asks for {attribute} of .*Size.*, which does not describe a tensor'):
+        resume(images, checkpoint)
 
 
 def test_rows_that_hold_a_pickled_object_are_refused(images, checkpoint):
