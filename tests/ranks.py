@@ -1,4 +1,4 @@
-"""Run a function on several gloo ranks."""
+"""Run functions in processes of their own, on several gloo ranks or by themselves."""
 import gc
 import os
 import tempfile
@@ -8,6 +8,10 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+
+# imports take longer than what most of these processes do: a server makes them once, and forks
+mp.set_forkserver_preload(['tests.engine.train_tiny'])
+PROCESSES = mp.get_context('forkserver')
 
 
 def _rank_main(rank: int, function: Callable, world_size: int, folder: str, args: tuple) -> None:
@@ -25,5 +29,5 @@ def run_ranks(function: Callable, world_size: int, *args: Any) -> list[Any]:
     if world_size == 1:
         return [function(0, 1, *args)]
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(_rank_main, (function, world_size, folder, args), world_size)
+        mp.start_processes(_rank_main, (function, world_size, folder, args), world_size, start_method='forkserver')
         return [torch.load(f'{folder}/{rank}.pt', weights_only=False) for rank in range(world_size)]

@@ -1,18 +1,17 @@
 """A run that is killed anywhere and resumed ends with the bits of the run that was not."""
 import contextlib
-import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.tiny import ROOT, assert_same, write_images
+from tests.engine import train_tiny
+from tests.ranks import PROCESSES
+from tests.tiny import assert_same, write_images
 
 NUM_EPOCHS = 12
 
@@ -25,9 +24,9 @@ def start(tmp_path, name, world_size, changes, resume=False, kill=None):
         options = dict(rank=rank, world_size=world_size, images=str(tmp_path / 'images'), changes=changes,
                        work_dir=str(tmp_path / name), result=str(tmp_path / f'{name}.pt'), resume=resume, kill=kill,
                        rendezvous=str(rendezvous))
-        processes.append(subprocess.Popen(
-            [sys.executable, '-m', 'tests.engine.train_tiny', json.dumps(options)], cwd=ROOT, start_new_session=True,
-            stdout=subprocess.DEVNULL, stderr=(tmp_path / f'{name}-{rank}.err').open('w')))
+        output = str(tmp_path / f'{name}-{rank}.log')
+        processes.append(PROCESSES.Process(target=train_tiny.main, args=(options, output)))
+        processes[-1].start()
     return processes
 
 
@@ -35,21 +34,22 @@ def kill(processes):
     for process in processes:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # with the loader's workers
-        process.wait()
+        process.kill()  # where it has no group of its own yet
+        process.join()
 
 
 def finish(processes):
     """Wait for all; where one ends badly, kill the others.  True if all went well."""
-    while any(process.poll() is None for process in processes):
-        if any(process.poll() not in (None, 0) for process in processes):
+    while any(process.is_alive() for process in processes):
+        if any(process.exitcode not in (None, 0) for process in processes):
             kill(processes)
         time.sleep(0.05)
-    return all(process.returncode == 0 for process in processes)
+    return all(process.exitcode == 0 for process in processes)
 
 
 def run(tmp_path, name, world_size, changes, **kwargs):
     processes = start(tmp_path, name, world_size, changes, **kwargs)
-    assert finish(processes), (tmp_path / f'{name}-0.err').read_text()
+    assert finish(processes), (tmp_path / f'{name}-0.log').read_text()
     return torch.load(tmp_path / f'{name}.pt', weights_only=True)
 
 
@@ -81,7 +81,7 @@ def test_killed_while_saving(tmp_path):
     for i, point in enumerate(SAVING):
         processes = start(tmp_path, 'killed', world_size, changes, resume=i > 0, kill=point)
         assert not finish(processes)
-        assert processes[0].returncode == -signal.SIGKILL, (tmp_path / 'killed-0.err').read_text()
+        assert processes[0].exitcode == -signal.SIGKILL, (tmp_path / 'killed-0.log').read_text()
         checkpoint_is_whole(tmp_path / 'killed')
     assert_same(run(tmp_path, 'killed', world_size, changes, resume=True), expected)
     assert not (tmp_path / 'killed/partial').exists()
@@ -101,7 +101,7 @@ def test_killed_at_random_moments(tmp_path, num_workers, world_size, changes):
     moments = random.Random(world_size)
     for attempt in range(3):
         processes = start(tmp_path, 'killed', world_size, settings(num_workers, **changes), resume=attempt > 0)
-        while not (tmp_path / 'killed/started-0').exists() and processes[0].poll() is None:
+        while not (tmp_path / 'killed/started-0').exists() and processes[0].is_alive():
             time.sleep(0.01)
         time.sleep(moments.uniform(0, 1.0))
         kill(processes)

@@ -1,6 +1,5 @@
-"""One rank of a tiny training run, which may kill itself: the subprocess of test_resume.py."""
+"""One rank of a tiny training run, which may kill itself: a process of test_resume.py."""
 import gc
-import json
 import os
 import signal
 import sys
@@ -42,8 +41,11 @@ def kill_in(name: str, call: int, after: bool) -> None:
     setattr(instance_checkpoint_hook, name, killing)
 
 
-def main() -> None:
-    options = json.loads(sys.argv[1])
+def main(options: dict, output: str) -> None:
+    os.setsid()  # so that it can be killed with the loader's workers
+    file = os.open(output, os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(file, stream.fileno())
     torch.set_num_threads(1)
     rank, world_size = options['rank'], options['world_size']
     cfg = tiny_config(Path(options['images']), Path(options['work_dir']), **options['changes'])
@@ -68,7 +70,3 @@ def main() -> None:
         del runner
         gc.collect()
         dist.destroy_process_group()
-
-
-if __name__ == '__main__':
-    main()
