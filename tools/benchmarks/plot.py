@@ -75,10 +75,16 @@ def catch_up(axes: list[Axes], rows: Rows) -> None:
 
 
 def hybrid_parallel(axes: list[Axes], rows: Rows) -> None:
-    """Time and memory per rank against the number of classes."""
-    named = [{**row, 'rows, ranks': f'{row["rows"]}, {row["ranks"]}'} for row in rows]
+    """Time and memory per rank against the number of classes: a colour for each number of ranks."""
+    numbers = sorted({row['ranks'] for row in rows})
     for ax, y in zip(axes, ('seconds', 'peak MB per rank')):
-        lines(ax, named, 'N', y, 'rows, ranks')
+        for kind, style in (('replicated', 'o--'), ('sharded', 'o-')):
+            for i, ranks in enumerate(numbers):
+                points = [(row['N'], row[y]) for row in rows if (row['rows'], row['ranks']) == (kind, ranks)]
+                ax.loglog(*zip(*points), style, color=f'C{i}', label=f'{kind}, {ranks}')
+        ax.set(xlabel='N', ylabel=y)
+        ax.grid(alpha=0.3)
+    axes[1].legend(title='rows, ranks', fontsize='small', loc='center left', bbox_to_anchor=(1, 0.5))
 
 
 def hardest_classes(axes: list[Axes], rows: Rows) -> None:
