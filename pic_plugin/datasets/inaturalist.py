@@ -19,7 +19,8 @@ class INaturalist(BaseDataset):
         data_root, data_prefix, ann_file, pipeline, ...: as in mmpretrain's ``BaseDataset``.
 
     Raises:
-        ValueError: if the file is no such file, or an image does not have exactly one annotation of a known category.
+        ValueError: if the file is no such file or names no image, or an image does not have exactly one annotation of a
+            known category.
     """
 
     def load_data_list(self) -> list[dict]:
@@ -30,6 +31,8 @@ class INaturalist(BaseDataset):
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f'{self.ann_file} must be a JSON file with images, annotations and categories, as '
                              f'train2018.json is ({type(error).__name__}: {error})') from error
+        if not images:
+            raise ValueError(f'{self.ann_file} must name images, and its list of them is empty')
         categories = sorted(categories, key=lambda category: category['id'])
         self._metainfo.setdefault('classes', tuple(category['name'] for category in categories))
         labels = {category['id']: label for label, category in enumerate(categories)}

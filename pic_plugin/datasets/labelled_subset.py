@@ -25,7 +25,8 @@ def labelled_subset(dataset: dict, subset: Union[float, str], seed: int = 0) -> 
         BaseDataset: that data set, its images in their order.
 
     Raises:
-        ValueError: if the share is not in (0, 1], or a line does not name one of the images.
+        ValueError: if the share is not in (0, 1], or the list is empty or has a line that does not name one
+            of the images.
     """
     whole: BaseDataset = DATASETS.build(dataset)
     whole.full_init()
@@ -48,6 +49,8 @@ def _drawn(dataset: BaseDataset, share: float, seed: int) -> list[int]:
 
 def _named(dataset: BaseDataset, path: str) -> list[int]:
     lines = [line.strip() for line in list_from_file(path) if line.strip()]
+    if not lines:
+        raise ValueError(f'{path} must name images, one a line, and is empty')
     depths = {line.count('/') + 1 for line in lines}
     by_name = defaultdict(list)
     for i in range(len(dataset)):

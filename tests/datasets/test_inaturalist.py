@@ -58,3 +58,8 @@ def test_another_file(tmp_path, content):
     (tmp_path / 'train2018.json').write_text(content)
     with pytest.raises(ValueError, match='train2018.json must be a JSON file with images, annotations and categories'):
         build(tmp_path)
+
+
+def test_no_images(tmp_path):
+    with pytest.raises(ValueError, match='train2018.json must name images, and its list of them is empty'):
+        build(annotated(tmp_path, images=[], annotations=[]))

@@ -67,6 +67,12 @@ def test_a_name_of_no_image_or_of_two(images, tmp_path, name, number):
         build(images, str(tmp_path / 'names.txt'))
 
 
+def test_a_list_of_nothing(images, tmp_path):
+    (tmp_path / 'names.txt').write_text('\n')
+    with pytest.raises(ValueError, match='names.txt must name images, one a line, and is empty'):
+        build(images, str(tmp_path / 'names.txt'))
+
+
 @pytest.mark.parametrize('share', [0, -0.1, 1.5])
 def test_no_share(images, share):
     with pytest.raises(ValueError, match=rf'subset must be a share in \(0, 1\] or the path of a list.*, got {share}'):
