@@ -243,25 +243,25 @@ class CosineInstanceHead(BaseModule):
                                "before the forward; add dict(type='InstanceRowsHook') to custom_hooks")
         with torch.autocast(features.device.type, enabled=False):
             weight = self.weight if train_rows else self.weight.detach()
-            x = gather_features(features, ranks).flatten(0, 2).to(weight.dtype)  # [R * V * B, D]
+            x = gather_features(features, ranks, weight.dtype).flatten(0, 2)  # [R * V * B, D]
             x = (F.normalize(x, dim=1) if self.cosine else x) / self.temperature
-            if features.element_size() < 4:  # mixed precision: as precise as the features are
-                x = x.to(features.dtype)
             num_views, readable = len(features), self._batch_ids >= 0
             slots = rows.slots(self._batch_classes).where(readable[..., None], -1)  # [R, B, L]
             slots = slots[:, None].expand(-1, num_views, -1, -1).flatten(0, 2)  # [R * V * B, L]
-            losses = sharded_softmax_loss(x, weight, slots, self._labels(), rows.active, self.cosine, ranks,
-                                          self._scratch.empty)
+            losses = sharded_softmax_loss(x, weight, slots.to(x.device), self._labels(), rows.active, self.cosine,
+                                          1 / self.temperature if self.cosine else None, ranks, self._scratch.empty)
             counts = readable[:, None].expand(-1, num_views, -1).flatten().to(x.device)
             loss = losses.where(counts, 0).sum() / counts.sum().clamp(min=1)
         self._last_loss += loss.detach()
         return loss
 
-    def _labels(self) -> list[float]:
-        """One-Million-Way, Eq. 2: of a sample's own class, and of each of the hardest."""
+    def _labels(self) -> Optional[Tensor]:
+        """``[1 + K]``, One-Million-Way, Eq. 2: of a sample's own class, and of each of the hardest; None for 1."""
         if not self.label_smoothing:
-            return [1.0]
-        return [1 - self.label_smoothing] + [self.label_smoothing / self.num_hard_classes] * self.num_hard_classes
+            return None
+        labels = self.weight.new_full((1 + self.num_hard_classes, ), self.label_smoothing / self.num_hard_classes)
+        labels[:1].fill_(1 - self.label_smoothing)
+        return labels
 
     def gather_rows(self) -> tuple[Tensor, Tensor]:
         """Weight and momentum of all N rows, up to date, in the order of ids: ``[N, D]`` each.  Collective.
