@@ -11,8 +11,8 @@ import sys
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import Any, Callable, NamedTuple, Optional
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, Optional
 
 import torch
 from torch import Tensor
@@ -59,6 +59,11 @@ def take_log() -> tuple[list[Wait], Counter]:
         _waits.clear()
         _kernels.clear()
     return out
+
+
+def num_kernels() -> int:
+    """Since :func:`take_log` was called."""
+    return sum(_kernels.values())
 
 
 def _log(kind: str, operator: str) -> None:
@@ -390,7 +395,7 @@ def _check(func: Any, name: str, args: tuple, kwargs: dict, tensors: list, writt
             torch.Tag.pointwise in func.tags or name in _TAKE_NUMBERS)):
         shapes = {NAME: [tuple(x.shape) for x in tensors if _on_device(x)], 'cpu': [tuple(x.shape) for x in host]}
         raise DeviceError(f'Expected all tensors to be on the same device, in {func}: {shapes}')
-    elif name in _WAITING or name == 'aten::repeat_interleave' and kwargs.get('output_size') is None:
+    elif name in _WAITING or (name == 'aten::repeat_interleave' and kwargs.get('output_size') is None):
         _log('value', name)
         _finish(current_stream().record_event().time)
 
