@@ -71,7 +71,8 @@ class InstanceCheckpointHook(CheckpointHook):
         scalars = checkpoint['message_hub']['log_scalars']
         for name, (values, counts) in scalars.items():
             scalars[name] = HistoryBuffer(values.tolist(), counts.tolist())
-        self._to_restore = Path(path).parent, meta.pop('instance_rows')
+        # mmengine puts a checkpoint's tensors where the network is; rows are found and counted on the host
+        self._to_restore = Path(path).parent, apply_to(meta.pop('instance_rows'), torch.is_tensor, torch.Tensor.cpu)
 
     def before_train(self, runner: Runner) -> None:
         """Check that resuming is exact, and read the rows.
