@@ -118,6 +118,12 @@ class _WeightCorrection(OptimWrapper):
             self.optimizer.state[self._rows] = row_state
 
 
+def _count_inf_once(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    """Say 1 where several ranks found inf: the scaler adds them up, and fused SGD skips a step only at exactly 1."""
+    if (found_inf := getattr(optimizer, 'found_inf', None)) is not None:
+        optimizer.found_inf = found_inf.clamp(max=1)  # type: ignore[attr-defined]
+
+
 def _check_is_plain_sgd(optimizer: torch.optim.Optimizer) -> None:
     if not isinstance(optimizer, torch.optim.SGD):
         raise ValueError('optimizer must be SGD: the correction of rows that were away is the closed form of SGD with '
@@ -155,6 +161,7 @@ class AmpWeightCorrectingOptimWrapper(_WeightCorrection, AmpOptimWrapper):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, use_fsdp=is_distributed(), **kwargs)
+        self.optimizer.register_step_pre_hook(_count_inf_once)
 
     def step(self, **kwargs: Any) -> None:
         """Unscale the gradients, and step unless one of any rank is not finite."""
