@@ -4,11 +4,14 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from mmengine.logging import MessageHub
+from mmengine.optim import OptimWrapper
 from torch.distributed.fsdp.sharded_grad_scaler import ShardedGradScaler
 
 from pic_plugin.engine import AmpWeightCorrectingOptimWrapper, WeightCorrectingOptimWrapper
 from pic_plugin.sharding import Ranks
 from tests.ranks import run_ranks
+from tests.waits import CountWaits
 
 
 def parameters():
@@ -91,6 +94,51 @@ def test_a_step_that_the_gradient_scaler_skips_is_not_logged(overflow, fused):
     assert len(wrapper.step_log) == (0 if overflow else 1)
     assert torch.equal(params[0], before) == overflow
     assert wrapper.state_dict()['loss_scaler']['scale'] == (2.0 if overflow else 4.0)
+
+
+@pytest.mark.parametrize('clip_grad', [dict(max_norm=0.5), dict(max_norm=0.5, norm_type='inf'), dict(max_norm=1e3),
+                                       dict(type='value', clip_value=0.1)])
+def test_on_one_rank_clips_with_the_bits_of_mmengine(clip_grad):
+    results = []
+    for kind in (OptimWrapper, WeightCorrectingOptimWrapper):
+        params = parameters()
+        frozen = torch.nn.Parameter(torch.ones(1))
+        wrapper = kind(torch.optim.SGD([*params, frozen], lr=0.1, momentum=0.9), clip_grad=dict(clip_grad))
+        wrapper.message_hub = MessageHub(kind.__name__)
+        if kind is WeightCorrectingOptimWrapper:
+            wrapper.track_rows(params[1], Ranks())
+        for _ in range(3):
+            wrapper.update_params(sum((p**3).sum() for p in params))
+        logged = [buffer.data[0].tolist() for buffer in wrapper.message_hub.log_scalars.values()]
+        results.append([[p.tolist() for p in params], logged])
+    assert results[0] == results[1]
+    assert len(results[0][1]) == ('type' not in clip_grad)
+
+
+def test_an_infinite_norm_may_be_an_error():
+    params = parameters()
+    wrapper = WeightCorrectingOptimWrapper(torch.optim.SGD(params, lr=0.1), clip_grad=dict(
+        max_norm=0.5, error_if_nonfinite=True))
+    wrapper.update_params(params[0].sum())
+    with pytest.raises(RuntimeError, match='The total norm of order 2.0 of the gradients is inf'):
+        wrapper.update_params(torch.inf * params[0].sum())
+
+
+@pytest.mark.parametrize('clip_grad', [None, dict(max_norm=0.5)])
+@pytest.mark.parametrize('fused', [False, True])
+def test_without_a_scaler_the_host_waits_for_nothing(fused, clip_grad):
+    params = parameters()
+    with scaler_on_the_cpu():
+        wrapper = AmpWeightCorrectingOptimWrapper(
+            optimizer=torch.optim.SGD(params, lr=0.1, momentum=0.9, fused=fused), loss_scale=dict(enabled=False),
+            dtype='bfloat16', clip_grad=clip_grad and dict(clip_grad))
+    wrapper.track_rows(params[1], Ranks())
+    for i in range(3):
+        with CountWaits() as waits:
+            wrapper.update_params(sum(p.sum() for p in params))
+        if i:  # mmengine's log takes the first norm
+            assert waits.count == 0
+    assert len(wrapper.step_log) == 3
 
 
 def rank_cases(world_size):
