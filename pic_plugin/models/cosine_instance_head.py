@@ -57,7 +57,7 @@ class CosineInstanceHead(BaseModule):
         num_hard_classes: how many they are; K in One-Million-Way.
         weight_correction: whether rows that come back are brought up to date; False is for PIC's Table 2.
         table: where the rows that are not active live: 'memory' for the host's, 'disk' for a sparse file.
-        table_dir: the folder of that file, on a local disk; ``table`` in the work directory if None.
+        table_dir: the folder of that file, on a local disk; ``table`` in the work directory if None, on one machine.
         num_instances: N, if it is to be checked against the data set's size.
         init_std: standard deviation of the rows' initial, normal, values.
         init_cfg: of mmengine's BaseModule.
@@ -123,7 +123,7 @@ class CosineInstanceHead(BaseModule):
 
         Raises:
             ValueError: if the head was configured for another N, K is smaller than the global batch, there are to be
-                more hard classes than other classes, or the table has no room.
+                more hard classes than other classes, or the table has no room, or, on several machines, no folder.
         """
         if self.num_instances not in (None, num_instances):
             raise ValueError(f'num_instances of the head is {self.num_instances}, and the data set has {num_instances} '
@@ -158,6 +158,10 @@ class CosineInstanceHead(BaseModule):
         if self.table == 'memory':
             check_memory(ranks.sum_on_this_machine(num_bytes))
             return MemoryTable(block, num_channels, self.init_std, seed, dtype)
+        if self.table_dir is None and ranks.sum_on_this_machine(1) < ranks.size:
+            raise ValueError("model.head.table_dir must be given where table='disk' and training goes over several "
+                             'machines: a folder on a local disk of each (the work directory is one that all of them '
+                             'see, and rows are read and written all the time)')
         folder = Path(self.table_dir or table_dir)
         folder.mkdir(parents=True, exist_ok=True)
         check_disk(folder, ranks.sum_on_this_machine(num_bytes))

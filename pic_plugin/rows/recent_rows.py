@@ -79,7 +79,7 @@ class RecentRows:
     def activate(self, ids: Tensor, upcoming: Optional[Tensor] = None,
                  check: Callable[[], None] = no_check) -> ActiveBatch:
         """Make the classes of a batch the most recent ones; see :meth:`Rows.activate`."""
-        fetched = self._finish()
+        fetched = self.finish()
         change = self.recent.visit(ids[ids >= 0])
         vacated = self._local_slot[change.left_slots]
         self._local_slot[change.left_slots] = -1
@@ -104,7 +104,7 @@ class RecentRows:
 
     def start_at(self, ids: Tensor, weight: Tensor) -> None:
         """See :meth:`Rows.start_at`."""
-        self._finish()
+        self.finish()
         weight = weight.to('cpu', self.weight.dtype)
         self.table.write(ids, RowState(weight, torch.zeros_like(weight), torch.zeros_like(ids)))
 
@@ -138,7 +138,7 @@ class RecentRows:
         if shared['recent'] is None:
             raise ValueError(f'the checkpoint is of training with all classes, expected {self.recent.capacity} recent '
                              'ones: num_negatives must be the one the run was started with')
-        self._finish()
+        self.finish()
         self.recent.load_state_dict(shared['recent'])
         self.table.seed = shared['seed']
         for ids, rows in pieces:
@@ -247,18 +247,19 @@ class RecentRows:
     def _write_and_fetch(self, left: Optional[_Left], check: Callable[[], None], coming: Tensor) -> Optional[_Fetched]:
         """What the thread does: in this order, since what comes may be what has just left."""
         if left is not None:
+            left.records.arrive()  # what the check looks at was sent before: it does not wait again
             check()
             self._write(left)
         return self._fetch(coming) if len(coming) else None
 
-    def _finish(self) -> Optional[_Fetched]:
+    def finish(self) -> Optional[_Fetched]:
         """Wait for the thread: what left is in the table.  Returns what it has read ahead."""
         ahead, self._ahead = self._ahead, None
         return None if ahead is None else ahead.result()
 
     def _write_back(self) -> None:
         """Have the table hold all rows."""
-        self._finish()
+        self.finish()
         local = (self.ids >= 0).nonzero()[:, 0]
         records = torch.stack([tensor[local.to(tensor.device)] for tensor in
                                (self.weight.detach(), self.optimizer.row_momentum)], 1)

@@ -21,7 +21,7 @@ class Sent:
         self._tensor, self._module, self._event = tensor, module, event
 
     def get(self) -> Tensor:
-        """The tensor on the device, for work that is queued from now on; the host does not wait for it."""
+        """The tensor on the device, for work that is queued from now on."""
         if self._event is not None:
             stream = self._module.current_stream(self._tensor.device)
             stream.wait_event(self._event)
@@ -53,7 +53,7 @@ class Transfers:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self._module: Any = None if device.type == 'cpu' else getattr(torch, device.type)
-        self._stream = None if self._module is None else self._module.Stream(device)
+        self._stream: Any = None  # beside the one that the device works on
 
     def use_in_this_thread(self) -> None:
         """Each thread has a current device of its own: make it this one."""
@@ -68,6 +68,8 @@ class Transfers:
         """Send a tensor in memory of :meth:`host_empty`, beside the work that the device has."""
         if self._module is None:
             return Sent(tensor)
+        if self._stream is None:
+            self._stream = self._module.Stream(self.device)
         with self._module.stream(self._stream):
             on_device = tensor.to(self.device, non_blocking=True)
             event = self._module.Event()

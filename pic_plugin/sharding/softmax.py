@@ -136,7 +136,7 @@ class _Problem(NamedTuple):
         """``[M]``, over the active rows of the chunk."""
         if self.active is None:
             return exponentials.sum(0)
-        return self.active[rows].to(exponentials.dtype) @ exponentials
+        return torch.mv(exponentials.T, self.active[rows].to(exponentials.dtype))
 
     def pick(self, rows: slice, logits: Tensor, labelled: Tensor) -> Tensor:
         """``[L, M]``: ``labelled``, with the logits of the labelled classes in this chunk."""
