@@ -1,7 +1,7 @@
 """What is compared: heads of instance classification that make one whole step each."""
 import os
 import tempfile
-from typing import Any, Optional
+from typing import Any, Optional, cast
 from unittest.mock import patch
 
 import torch
@@ -143,8 +143,7 @@ class Ours(Head):
         # a file for 10^9 rows would not fit if all of them were visited, which takes longer than a benchmark
         with patch('pic_plugin.models.cosine_instance_head.check_disk'):
             self.head.allocate_rows(num_instances, 1, self.wrapper, Ranks(), 0, self._folder.name)
-        self.rows = self.head.allocated.rows
-        assert isinstance(self.rows, RecentRows)
+        self.rows = cast(RecentRows, self.head.allocated.rows)
         self.table: Any = self.rows.table
         if fill:
             self._visit_all(num_instances, num_channels)
