@@ -33,7 +33,7 @@ class Ranks:
         if self.size == 1:
             return tensor[None]
         out = tensor.new_empty(self.size, *tensor.shape)
-        dist.all_gather(list(out.unbind(0)), tensor.contiguous(), group=self._group(tensor))
+        dist.all_gather_into_tensor(out.view(-1), tensor.contiguous().view(-1), group=self._group(tensor))
         return out
 
     def sum_(self, tensor: Tensor) -> Tensor:

@@ -4,5 +4,9 @@ from .contrastive_prior_hook import ContrastivePriorHook
 from .instance_checkpoint_hook import InstanceCheckpointHook
 from .instance_rows_hook import InstanceRowsHook
 from .knn_hook import KNNHook
+from .runtime_info_hook import DeferredRuntimeInfoHook
 
-__all__ = ['CheckBackboneHook', 'ContrastivePriorHook', 'InstanceCheckpointHook', 'InstanceRowsHook', 'KNNHook']
+__all__ = [
+    'CheckBackboneHook', 'ContrastivePriorHook', 'DeferredRuntimeInfoHook', 'InstanceCheckpointHook',
+    'InstanceRowsHook', 'KNNHook'
+]

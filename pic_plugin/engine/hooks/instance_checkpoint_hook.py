@@ -174,7 +174,7 @@ class InstanceCheckpointHook(CheckpointHook):
                                  f'{counts}: the gradients that were not applied yet would be lost on resume')
 
     def _restore(self, runner: Runner, folder: Path, saved: dict[str, Any]) -> None:
-        num_instances, ranks, rows, _ = instance_head(runner).allocated
+        num_instances, ranks, rows, *_ = instance_head(runner).allocated
         data = _data_identity(runner)
         if saved['num_instances'] != num_instances:
             raise ValueError(f'the checkpoint is of a data set of {saved["num_instances"]} images, got one of '
