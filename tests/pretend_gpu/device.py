@@ -22,7 +22,9 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 AVAILABLE = hasattr(backend_registration, '_setup_privateuseone_for_python_backend')
 NAME = 'gpu'
-MODULES = ('pic_plugin', 'mmengine', 'mmpretrain', 'torch.optim', 'torch.amp', 'tests')  # whose lines are logged
+# whose lines are logged
+MODULES = ('pic_plugin', 'mmengine', 'mmpretrain', 'torch.optim', 'torch.amp', 'torch.distributed.fsdp', 'tests')
+OWN_MODULES = (__name__, f'{__package__}.collectives')
 
 aten = torch.ops.aten
 _lock = threading.RLock()  # the worker threads, autograd's and the main one share all that follows
@@ -66,14 +68,14 @@ def num_kernels() -> int:
     return sum(_kernels.values())
 
 
-def _log(kind: str, operator: str) -> None:
+def log_wait(kind: str, operator: str) -> None:
     thread = threading.current_thread()
     if thread is not threading.main_thread() and not isinstance(thread, threading._DummyThread):
         return  # a worker's; autograd's thread, which Python has not started, is a dummy
     frames, frame = [], sys._getframe(1)
     while frame is not None and len(frames) < 3:
         module = frame.f_globals.get('__name__', '')
-        if module.startswith(MODULES) and module != __name__:
+        if module.startswith(MODULES) and module not in OWN_MODULES:
             file = '/'.join(frame.f_code.co_filename.split('/')[-2:])
             frames.append((file, frame.f_lineno, frame.f_code.co_name))
         frame = frame.f_back
@@ -129,7 +131,7 @@ class Event:
     def _synchronize(self, kind: str) -> None:
         with _lock:
             if any(_done[stream] < time for stream, time in self.time.items()):
-                _log(kind, 'synchronize')
+                log_wait(kind, 'synchronize')
                 _finish(self.time)
 
 
@@ -152,7 +154,7 @@ def stream(stream: Optional[Stream]) -> Iterator[None]:
 
 def synchronize(device: Any = None) -> None:
     with _lock:
-        _log('device', 'synchronize')
+        log_wait('device', 'synchronize')
         _finish(Counter({stream: stream.time for stream in _streams}))
         _raise_faults()
 
@@ -192,7 +194,7 @@ def _block_of(inner: Tensor) -> _Block:
     return block
 
 
-def _use(read: Iterable['DeviceTensor'], written: Iterable['DeviceTensor']) -> tuple[Stream, int]:
+def use(read: Iterable['DeviceTensor'], written: Iterable['DeviceTensor']) -> tuple[Stream, int]:
     """Note the work that is put into the current stream, and check that what it needs is there by then."""
     stream = current_stream()
     stream.time += 1
@@ -266,12 +268,12 @@ def _copy(target: Tensor, source: Tensor, non_blocking: bool, operator: str) -> 
     host = target if to_host else source
     late = non_blocking and is_pinned(host) and target.dtype == source.dtype and target.shape == source.shape and (
         target.is_contiguous() and source.is_contiguous())
-    when = _use([source], []) if to_host else _use([], [target])
+    when = use([source], []) if to_host else use([], [target])
     if late:
         inner = source._inner if to_host else target._inner.copy_(source)
         _Copy(*when, host, inner.clone(), to_host)
         return
-    _log('device to host' if to_host else 'host to device', operator)
+    log_wait('device to host' if to_host else 'host to device', operator)
     if to_host or not non_blocking:
         _finish(current_stream().record_event().time)
     (target if to_host else target._inner).copy_(source._inner if to_host else source)
@@ -366,7 +368,7 @@ def _run(func: Any, args: tuple, kwargs: dict) -> Any:
     written = _written(func, args, kwargs)
     _check(func, name, args, kwargs, tensors, written)
     if not func.is_view:
-        _use((x for x in tensors if _on_device(x)), written)
+        use((x for x in tensors if _on_device(x)), written)
         if name not in _NO_KERNEL:
             _kernels[name] += 1
     out = func(*tree_map(_unwrap, args), **tree_map(_unwrap, {k: v for k, v in kwargs.items() if k != 'pin_memory'}))
@@ -396,7 +398,7 @@ def _check(func: Any, name: str, args: tuple, kwargs: dict, tensors: list, writt
         shapes = {NAME: [tuple(x.shape) for x in tensors if _on_device(x)], 'cpu': [tuple(x.shape) for x in host]}
         raise DeviceError(f'Expected all tensors to be on the same device, in {func}: {shapes}')
     elif name in _WAITING or (name == 'aten::repeat_interleave' and kwargs.get('output_size') is None):
-        _log('value', name)
+        log_wait('value', name)
         _finish(current_stream().record_event().time)
 
 
@@ -415,7 +417,7 @@ def _check_indices(name: str, tensor: Tensor, indices: Any, value: Optional[Tens
         waits += [] if fills else [('host value', value)]
     waits += [] if fills else [('mask', x) for x in masks if _on_device(x)]
     for kind, _ in waits:
-        _log(kind, name)
+        log_wait(kind, name)
         _finish(current_stream().record_event().time)
 
 
@@ -430,7 +432,7 @@ def _factory(func: Any) -> Callable:
             if func._schema.name not in _NO_KERNEL:
                 _kernels[func._schema.name] += 1
             out = DeviceTensor(func(*args, **{**kwargs, 'device': 'cpu'}))
-            _use([], [out])
+            use([], [out])
         return out
 
     return on_device

@@ -1,5 +1,4 @@
 """Prints each scenario's waits of the host, and kernels, per iteration: ``python -m tests.pretend_gpu.report``."""
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from pic_plugin.engine.hooks.common import instance_head
 from tests.tiny import write_images
 
 from . import device
-from .training import NUM_IMAGES, NUM_ITERS, SCENARIOS, config_of, install, train
+from .training import NUM_IMAGES, NUM_ITERS, RUNS, config_of, pretending, train
 
 
 @HOOKS.register_module(force=True)
@@ -46,21 +45,26 @@ class HeadLogHook(Hook):
         self.kernels[name] += device.num_kernels()
 
 
+def report(scenario: str, folder: Path) -> str:
+    """Of the iteration with the most waits."""
+    cfg = config_of(scenario, folder / 'images', folder / 'run')
+    cfg.custom_hooks.append(dict(type='HeadLogHook'))
+    trained = train(cfg, device.NAME)
+    head = next(hook for hook in trained.runner.hooks if isinstance(hook, HeadLogHook)).kernels
+    waits, kernels = max(trained.iterations, key=lambda log: len(log[0]))
+    return '\n'.join([
+        f'{len(waits)} waits and {sum(kernels.values())} kernels in an iteration; of the head ' +
+        ', '.join(f'{count / (2 * NUM_ITERS):.0f} {name}' for name, count in head.items()),
+        *(f'  {count} x {wait}' for wait, count in Counter(map(str, waits)).items()),
+        '  kernels: ' + ', '.join(f'{name[6:]} {count}' for name, count in kernels.most_common())])
+
+
 def main() -> None:
-    install()
-    folder = Path(tempfile.mkdtemp())
-    write_images(folder / 'images', NUM_IMAGES)
-    for scenario in sys.argv[1:] or SCENARIOS:
-        cfg = config_of(scenario, folder / 'images', folder / scenario)
-        cfg.custom_hooks.append(dict(type='HeadLogHook'))
-        trained = train(cfg, device.NAME)
-        head = next(hook for hook in trained.runner.hooks if isinstance(hook, HeadLogHook)).kernels
-        waits, kernels = max(trained.iterations, key=lambda log: len(log[0]))
-        print(f'{scenario}: {len(waits)} waits and {sum(kernels.values())} kernels in an iteration; of the head '
-              + ', '.join(f'{count / (2 * NUM_ITERS):.0f} {name}' for name, count in head.items()))
-        for line, count in Counter(map(str, waits)).items():
-            print(f'  {count} x {line}')
-        print('  kernels: ' + ', '.join(f'{name[6:]} {count}' for name, count in kernels.most_common()))
+    for scenario, num_ranks in RUNS:
+        with tempfile.TemporaryDirectory() as folder:
+            write_images(Path(folder, 'images'), NUM_IMAGES)
+            text = pretending(report, scenario, Path(folder), num_ranks=num_ranks)[0]
+            print(f'{scenario}, {num_ranks} rank(s): {text}', flush=True)
 
 
 if __name__ == '__main__':

@@ -11,16 +11,18 @@ import mmengine.optim.optimizer.amp_optimizer_wrapper
 import mmengine.runner.amp
 import torch
 from mmengine.config import Config
+from mmengine.dist import get_world_size, is_distributed
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
+from torch.distributed.fsdp import sharded_grad_scaler
 from torch.utils._pytree import tree_map_only
 
-from tests.ranks import PROCESSES
+from tests.ranks import PROCESSES, run_ranks
 from tests.tiny import network_of, rows_of, tiny_config
 
-from . import device
+from . import collectives, device
 
 NUM_IMAGES, NUM_ITERS = 22, 6  # of an epoch, the last one with half a batch
 
@@ -49,6 +51,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     'float16': {**_AMP, 'optim_wrapper.dtype': 'float16',
                 'optim_wrapper.loss_scale': dict(init_scale=2.0**24, growth_interval=5)},  # it overflows at first
 }
+RUNS = [*((scenario, 1) for scenario in SCENARIOS), ('recent', 2), ('all classes, smoothed', 2), ('float16', 2)]
 
 
 def config_of(scenario: str, images: Path, work_dir: Path) -> Config:
@@ -56,8 +59,9 @@ def config_of(scenario: str, images: Path, work_dir: Path) -> Config:
     changes = SCENARIOS[scenario].copy()
     num_views, hook = changes.pop('num_views', None), changes.pop('hook', None)
     cfg = tiny_config(images, work_dir, **{
-        'optim_wrapper.optimizer.fused': True, 'train_dataloader.pin_memory': True, 'train_cfg.max_epochs': 2,
-        'default_hooks.logger.interval': NUM_ITERS, 'log_level': 'ERROR', **changes})
+        'optim_wrapper.optimizer.fused': True, 'train_dataloader.batch_size': 4 // get_world_size(),
+        'train_dataloader.pin_memory': True, 'train_cfg.max_epochs': 2, 'default_hooks.logger.interval': NUM_ITERS,
+        'log_level': 'ERROR', **changes})
     load, crop, pack = cfg.train_dataloader.dataset.pipeline
     if num_views:
         views = dict(type='MultiView', num_views=num_views, transforms=[[crop]] * len(num_views))
@@ -68,6 +72,8 @@ def config_of(scenario: str, images: Path, work_dir: Path) -> Config:
                       dataset=dict(type='CustomDataset', data_root=str(images), pipeline=[load, pack]))
         hook = dict(**hook, bank_dataloader=loader, query_dataloader=loader)
     cfg.custom_hooks += [hook] if hook else []
+    if is_distributed():
+        cfg.launcher, cfg.model_wrapper_cfg = 'pytorch', dict(type='AveragedByHand')
     return cfg
 
 
@@ -112,8 +118,8 @@ def _load(load: Callable, *args: Any, map_location: Any = None, **kwargs: Any) -
     return tree_map_only(Tensor, lambda x: x.to(device.NAME), out) if on_device else out
 
 
-def _scaler(**kwargs: Any) -> torch.amp.GradScaler:
-    return torch.amp.GradScaler(mmengine.device.get_device(), **kwargs)
+def _scaler(scaler: Callable, **kwargs: Any) -> torch.amp.GradScaler:
+    return scaler(mmengine.device.get_device(), **kwargs)
 
 
 def _autocast(dtype: Optional[torch.dtype] = None, **kwargs: Any) -> torch.autocast:
@@ -127,7 +133,9 @@ def install() -> None:
     Config.pretty_text = ''  # for the log, which nobody reads here: a third of a run's time
     mmengine.runner.amp.autocast = _autocast
     amp_wrapper = mmengine.optim.optimizer.amp_optimizer_wrapper
-    amp_wrapper.GradScaler, amp_wrapper.is_cuda_available = _scaler, lambda: True
+    amp_wrapper.is_cuda_available = lambda: True
+    amp_wrapper.GradScaler = functools.partial(_scaler, torch.amp.GradScaler)
+    sharded_grad_scaler.ShardedGradScaler = functools.partial(_scaler, sharded_grad_scaler.ShardedGradScaler)
 
 
 def _call(function: Callable, args: tuple) -> Any:
@@ -136,7 +144,14 @@ def _call(function: Callable, args: tuple) -> Any:
     return function(*args)
 
 
-def pretending(function: Callable, *args: Any) -> Any:
-    """``function(*args)`` in a process of its own, which has the pretend device."""
+def _call_on_rank(rank: int, num_ranks: int, function: Callable, args: tuple) -> Any:
+    collectives.install()
+    return _call(function, args)
+
+
+def pretending(function: Callable, *args: Any, num_ranks: int = 1) -> list[Any]:
+    """``function(*args)`` of each of ``num_ranks`` processes, which have pretend GPUs."""
+    if num_ranks > 1:
+        return run_ranks(_call_on_rank, num_ranks, function, args)
     with ProcessPoolExecutor(1, mp_context=PROCESSES) as pool:
-        return pool.submit(_call, function, args).result()
+        return [pool.submit(_call, function, args).result()]
