@@ -12,8 +12,8 @@ from .training import NUM_IMAGES, config_of, pretending, train
 
 pytestmark = pytest.mark.skipif(not device.AVAILABLE, reason='this torch has no Python backend for a device')
 
-# How often the host waits in an iteration, and where.  A number may fall, and is lowered here then; it must not rise.
-# For the loss of the step before the last one, and what left before the last one: the device has long been there.
+# How often the host waits per iteration, and where.  A number may fall, and is lowered here then; it must not rise.
+# For what was sent to it a step ago: the device is long past that, and has a step to go on with.
 _LATE = {'rows/transfer.py arrive': 1}
 _SCALER = {'engine/optim_wrapper.py _log_step': 1}  # whether it skipped the step, at the end of which it is
 _NETWORK = {'sharding/ranks.py all_gather': 1}  # the ids, for the other hosts and not for the device
@@ -55,7 +55,10 @@ def train_and_compare(scenario, folder):
 def test_the_cpus_bits_and_no_new_waits(tmp_path, scenario, num_ranks):
     write_images(tmp_path / 'images', NUM_IMAGES)
     iterations = pretending(train_and_compare, scenario, tmp_path, num_ranks=num_ranks)
-    for waits in itertools.chain.from_iterable(iterations):
-        counts = Counter(f'{file} {function}' for file, _, function in (wait.frames[0] for wait in waits))
-        more = counts - Counter(WAITS[scenario, num_ranks])
-        assert not more, f'the host waits more often: {dict(more)}, of\n' + '\n'.join(map(str, waits))
+    for of_rank in iterations:
+        counts = Counter(f'{file} {function}' for waits in of_rank for file, _, function in (
+            wait.frames[0] for wait in waits))
+        # a thread's may come after the iteration that it belongs to
+        allowed = Counter({where: number * (len(of_rank) + 1) for where, number in WAITS[scenario, num_ranks].items()})
+        assert not counts - allowed, f'the host waits more often: {dict(counts - allowed)}, of\n' + '\n'.join(
+            map(str, itertools.chain.from_iterable(of_rank)))
