@@ -64,7 +64,7 @@ help:
 
 quickstart: .venv/.quickstart
 	.venv/bin/python tools/dataset_converters/write_digits.py data/digits
-	.venv/bin/python tools/train.py $(DIGITS) --work-dir $(QUICKSTART) --resume
+	.venv/bin/python tools/train.py $(DIGITS) --work-dir $(QUICKSTART) --resume --cpu
 	.venv/bin/python tools/evaluate_features.py $(DIGITS) $(QUICKSTART)
 
 test: .venv/.tests
@@ -85,7 +85,7 @@ ablation: .venv/.quickstart
 # every protocol to its end, in small, from a checkpoint and from random weights
 transfer: .venv-downstream/.complete
 	.venv-downstream/bin/python tools/dataset_converters/write_digits.py data/digits
-	.venv-downstream/bin/python tools/train.py $(DIGITS) --work-dir $(QUICKSTART) --resume
+	.venv-downstream/bin/python tools/train.py $(DIGITS) --work-dir $(QUICKSTART) --resume --cpu
 	.venv-downstream/bin/python tools/benchmark_suite.py $(QUICKSTART)/backbone.pth --suite digits --random \
 		--work-dir $(TRANSFER)
 	.venv-downstream/bin/python -m tests.downstream.small $(TRANSFER)/shapes
