@@ -1,7 +1,10 @@
 # pre-training: the rows of the instances are moved, watched and saved with the network
 _base_ = './default_runtime.py'
 
-default_hooks = dict(checkpoint=dict(type='InstanceCheckpointHook', interval=10, max_keep_ckpts=3))
+env_cfg = dict(cudnn_benchmark=True)
+default_hooks = dict(
+    device=dict(channels_last=True),
+    checkpoint=dict(type='InstanceCheckpointHook', interval=10, max_keep_ckpts=3))
 custom_hooks = [
     dict(type='InstanceRowsHook'),
     # each rank has BatchNorm statistics of its own: average them before they are used or saved

@@ -1,8 +1,12 @@
 """Hooks: what moves rows, what saves them, and what is watched during training."""
 from .check_backbone_hook import CheckBackboneHook
 from .contrastive_prior_hook import ContrastivePriorHook
+from .device_settings_hook import DeviceSettingsHook
 from .instance_checkpoint_hook import InstanceCheckpointHook
 from .instance_rows_hook import InstanceRowsHook
 from .knn_hook import KNNHook
 
-__all__ = ['CheckBackboneHook', 'ContrastivePriorHook', 'InstanceCheckpointHook', 'InstanceRowsHook', 'KNNHook']
+__all__ = [
+    'CheckBackboneHook', 'ContrastivePriorHook', 'DeviceSettingsHook', 'InstanceCheckpointHook', 'InstanceRowsHook',
+    'KNNHook'
+]
