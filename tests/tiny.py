@@ -45,7 +45,7 @@ def tiny_config(images: Path, work_dir: Path, **changes: Any) -> Config:
         experiment_name=str(work_dir).replace('/', '_'),  # mmengine keeps one log per name
         model=dict(
             type='PIC',
-            data_preprocessor=dict(type='SelfSupDataPreprocessor', mean=[127.0], std=[64.0]),
+            data_preprocessor=dict(type='InstanceDataPreprocessor', mean=[127.0], std=[64.0]),
             backbone=dict(type='TinyBackbone'),
             head=dict(type='CosineInstanceHead', in_channels=6, num_negatives=8, temperature=0.3)),
         train_dataloader=dict(

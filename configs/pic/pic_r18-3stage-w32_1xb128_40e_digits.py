@@ -8,7 +8,7 @@ resolution = 16
 # model
 model = dict(
     type='PIC',
-    data_preprocessor=dict(type='SelfSupDataPreprocessor', mean=[78.0], std=[96.0]),
+    data_preprocessor=dict(type='InstanceDataPreprocessor', mean=[78.0], std=[96.0]),
     backbone=dict(
         type='ResNet_CIFAR', depth=18, in_channels=1, stem_channels=32, base_channels=32, num_stages=3,
         strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2, ), zero_init_residual=False),

@@ -1,6 +1,8 @@
 """The sliding-window data scheduler (PIC, Section 2.2) as a sampler."""
+import os
 from collections.abc import Iterator, Sized
-from typing import Optional
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Optional
 
 import torch
 from mmengine.dist import get_dist_info, sync_random_seed
@@ -12,7 +14,7 @@ from pic_plugin.functional.windows import check_window, stream_samples
 from pic_plugin.registry import DATA_SAMPLERS
 
 _CHUNK = 4096  # positions that are computed at once
-_KEPT_CHUNKS = 4
+_KEPT_CHUNKS = 8
 _AUGMENTATION = 4  # what the hash is for
 
 
@@ -41,7 +43,8 @@ class SlidingWindowSampler(Sampler):
     starts where epoch e-1 stopped, so nothing is lost or repeated at its end and all ranks have equally many.  Rank r
     takes every R-th position: the batches of all ranks together are consecutive pieces of the stream, whatever R is.
 
-    The sampler is a pure function of (seed, epoch, rank); there is no state to save.
+    The sampler is a pure function of (seed, epoch, rank); there is no state to save.  It is computed some thousand
+    positions at a time, the next ones by a thread while the last ones are handed out.
 
     Args:
         dataset (Sized): of N samples.
@@ -69,7 +72,9 @@ class SlidingWindowSampler(Sampler):
         self.seed = sync_random_seed() if seed is None else seed
         self.reshuffle = reshuffle
         self.epoch = 0
-        self._chunks: dict[tuple[int, int, int], Tensor] = {}
+        self._thread: Optional[ThreadPoolExecutor] = None  # from the first chunk on
+        self._chunks: dict[tuple[int, int, int], Future] = {}
+        self._process = os.getpid()
 
     def __len__(self) -> int:
         """Samples of this rank per epoch."""
@@ -80,9 +85,11 @@ class SlidingWindowSampler(Sampler):
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[StreamIndex]:
-        for start in range(0, len(self), _CHUNK):
-            samples = self.samples(self.epoch, start, min(start + _CHUNK, len(self)))
-            keys = hash64(self.seed, _AUGMENTATION, self._positions(self.epoch, start, start + len(samples)))
+        epoch, length = self.epoch, len(self)
+        for number in range(-(-length // _CHUNK)):
+            chunk = self._chunk(epoch, number)
+            self._chunk(*((epoch, number + 1) if (number + 1) * _CHUNK < length else (epoch + 1, 0)))
+            samples, keys = chunk.result()
             yield from map(StreamIndex, samples.tolist(), keys.tolist())
 
     def samples(self, epoch: int, start: int, stop: int) -> Tensor:
@@ -90,23 +97,33 @@ class SlidingWindowSampler(Sampler):
 
         Empty unless start < stop.
         """
+        if start >= stop:
+            return torch.empty(0, dtype=torch.int64)
         first, last = start // _CHUNK, -(-stop // _CHUNK)
-        chunks = [self._chunk(epoch, number) for number in range(first, last)]
-        return torch.cat(chunks)[start - first * _CHUNK:stop - first * _CHUNK] if start < stop else \
-            torch.empty(0, dtype=torch.int64)
+        chunks = [self._chunk(epoch, number).result()[0] for number in range(first, last)]
+        return torch.cat(chunks)[start - first * _CHUNK:stop - first * _CHUNK]
 
-    def _chunk(self, epoch: int, number: int) -> Tensor:
-        """Samples of a part of an epoch; the last few are kept, since they are asked for piece by piece."""
+    def _chunk(self, epoch: int, number: int) -> Future:
+        """Samples and keys of a part of an epoch; the last few are kept, since they are asked for piece by piece."""
+        if self._process != os.getpid():  # forked: the thread is the parent's
+            self._thread, self._chunks, self._process = None, {}, os.getpid()
         key = (self.seed, epoch, number)
         if key not in self._chunks:
-            positions = self._positions(epoch, number * _CHUNK, (number + 1) * _CHUNK)
-            self._chunks[key] = stream_samples(positions, self.num_samples, self.window_size, self.window_stride,
-                                               self.seed, self.reshuffle)
+            if self._thread is None:
+                self._thread = ThreadPoolExecutor(1)
+            self._chunks[key] = self._thread.submit(self._compute, *key)
             if len(self._chunks) > _KEPT_CHUNKS:
                 del self._chunks[next(iter(self._chunks))]
         return self._chunks[key]
 
-    def _positions(self, epoch: int, start: int, stop: int) -> Tensor:
-        """In the stream, of this rank's samples."""
-        first = epoch * len(self)
-        return torch.arange(first + start, first + stop) * self.world_size + self.rank
+    def _compute(self, seed: int, epoch: int, number: int) -> tuple[Tensor, Tensor]:
+        """Samples and keys, int64, of the positions of a chunk."""
+        length = len(self)
+        start, stop = number * _CHUNK, min((number + 1) * _CHUNK, length)
+        positions = torch.arange(epoch * length + start, epoch * length + stop) * self.world_size + self.rank
+        samples = stream_samples(positions, self.num_samples, self.window_size, self.window_stride, seed,
+                                 self.reshuffle)
+        return samples, hash64(seed, _AUGMENTATION, positions)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, '_thread': None, '_chunks': {}}

@@ -4,7 +4,6 @@ With the log, a row of the classifier that was away is brought up to date (PIC, 
 The wrapper also keeps what belongs to one rank's rows alone out of what all ranks share: the optimizer's state dict
 and the norm that gradients are clipped by.
 """
-import math
 from typing import Any, Optional
 
 import torch
@@ -15,6 +14,8 @@ from torch import Tensor, nn
 from pic_plugin.functional.weight_correction import StepLog
 from pic_plugin.registry import OPTIM_WRAPPERS
 from pic_plugin.sharding import Ranks
+
+from .deferred_history import update_scalar_later
 
 
 class _WeightCorrection(OptimWrapper):
@@ -77,28 +78,28 @@ class _WeightCorrection(OptimWrapper):
     def _log_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         if self._rows is None:
             return
-        # a fused optimizer is called also where the gradient scaler found inf, and skips the step by itself
+        # a fused optimizer is called also where the gradient scaler found inf, and skips the step by itself; the host
+        # has to wait for it then, but not without a scaler, or with one that is not enabled: nothing is found there
         found_inf = getattr(optimizer, 'found_inf', None)
         if found_inf is None or not found_inf.item():
             self.step_log.append(**self.row_hyperparameters)
 
     def _clip_grad(self) -> None:
         """Clip by the norm over all ranks' rows, as one process with the whole table would."""
-        if self.grad_name != 'grad_norm' or self._rows is None or self._ranks.size == 1:
+        if self.grad_name != 'grad_norm':
             super()._clip_grad()
             return
-        options = {'norm_type': 2.0, **self.clip_grad_kwargs}
+        norm_type = float(self.clip_grad_kwargs.get('norm_type', 2.0))
         parameters = [p for group in self.optimizer.param_groups for p in group['params'] if p.grad is not None]
-        replicated = [p for p in parameters if p is not self._rows]
-        # with an infinite max_norm these return the norm and leave the gradients as they are
-        norms = [nn.utils.clip_grad_norm_(replicated, math.inf, options['norm_type'])]
-        norms += self._ranks.all_gather(nn.utils.clip_grad_norm_([self._rows], math.inf, options['norm_type']))
-        total = torch.linalg.vector_norm(torch.stack(norms), options['norm_type'])
-        if options.get('error_if_nonfinite') and not total.isfinite():
-            raise RuntimeError(f'The total norm of order {options["norm_type"]} of the gradients is {total.item()}')
-        coefficient = (options['max_norm'] / (total + 1e-6)).clamp(max=1.0)
+        norms: list[Tensor] = []
+        for parameter, norm in zip(parameters, torch._foreach_norm([p.grad for p in parameters], norm_type)):
+            norms += self._ranks.all_gather(norm) if parameter is self._rows else [norm]
+        total = torch.linalg.vector_norm(torch.stack(norms), norm_type)
+        if self.clip_grad_kwargs.get('error_if_nonfinite') and not total.isfinite():
+            raise RuntimeError(f'The total norm of order {norm_type} of the gradients is {total.item()}')
+        coefficient = (self.clip_grad_kwargs['max_norm'] / (total + 1e-6)).clamp(max=1.0)
         torch._foreach_mul_([p.grad for p in parameters], coefficient)
-        self.message_hub.update_scalar('train/grad_norm', float(total))
+        update_scalar_later(self.message_hub, 'train/grad_norm', total)
 
     def state_dict(self) -> dict[str, Any]:
         """mmengine's, with the log of steps, and without the momentum of the rows: those are checkpointed by row."""
@@ -116,6 +117,12 @@ class _WeightCorrection(OptimWrapper):
         super().load_state_dict(state)
         if row_state is not None:
             self.optimizer.state[self._rows] = row_state
+
+
+def _count_inf_once(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    """Say 1 where several ranks found inf: the scaler adds them up, and fused SGD skips a step only at exactly 1."""
+    if (found_inf := getattr(optimizer, 'found_inf', None)) is not None:
+        optimizer.found_inf = found_inf.clamp(max=1)  # type: ignore[attr-defined]
 
 
 def _check_is_plain_sgd(optimizer: torch.optim.Optimizer) -> None:
@@ -155,6 +162,7 @@ class AmpWeightCorrectingOptimWrapper(_WeightCorrection, AmpOptimWrapper):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, use_fsdp=is_distributed(), **kwargs)
+        self.optimizer.register_step_pre_hook(_count_inf_once)
 
     def step(self, **kwargs: Any) -> None:
         """Unscale the gradients, and step unless one of any rank is not finite."""

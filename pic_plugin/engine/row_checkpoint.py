@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, Optional, Union
+from typing import Any, NamedTuple, Optional
 
 import torch
 import torch.distributed.checkpoint as dcp
@@ -24,12 +24,11 @@ from torch.distributed.checkpoint import FileSystemReader, FileSystemWriter, met
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import _StorageInfo
 
-from pic_plugin.rows import AllRows, RecentRows, RowState
+from pic_plugin.rows import Rows, RowState
 from pic_plugin.sharding import Block, Ranks
 
 from .checksums import check_sums, read_sums, sha256, write_sums
 
-Rows = Union[AllRows, RecentRows]
 _FIELDS = ('ids', *RowState._fields)
 
 

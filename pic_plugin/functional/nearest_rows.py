@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_CHUNK_SIMILARITIES = 1 << 24  # 64 MB
+_CHUNK_SIMILARITIES = 1 << 24  # of a CPU: 64 MB
+_ACCELERATOR_SIMILARITIES = 1 << 27  # an accelerator wants few and large pieces
 
 
 def nearest_rows(queries: Tensor, rows: Tensor, k: int, own: Optional[Tensor] = None,
@@ -33,7 +34,8 @@ def nearest_rows(queries: Tensor, rows: Tensor, k: int, own: Optional[Tensor] = 
     directions = F.normalize(queries, dim=1)
     similarity = directions.new_full((len(queries), k), -torch.inf)
     nearest = torch.full((len(queries), k), -1, dtype=torch.int64, device=queries.device)
-    chunk_rows = max(k, _CHUNK_SIMILARITIES // max(1, len(queries)))
+    size = _CHUNK_SIMILARITIES if queries.device.type == 'cpu' else _ACCELERATOR_SIMILARITIES
+    chunk_rows = max(k, size // max(1, len(queries)))
     for start in range(0, len(rows), chunk_rows):
         chunk = directions @ F.normalize(rows[start:start + chunk_rows], dim=1).T
         if active is not None:

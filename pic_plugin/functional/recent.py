@@ -92,7 +92,8 @@ class RecentClasses:
         """Merge the arrivals, sorted by id, into the sorted list, without those that left."""
         stays = torch.ones(len(self), dtype=torch.bool)
         stays[torch.searchsorted(self._sorted_ids, left_ids)] = False
-        ids, slots = self._sorted_ids[stays], self._sorted_slots[stays]
+        kept = stays.nonzero()[:, 0]  # once for both
+        ids, slots = self._sorted_ids.index_select(0, kept), self._sorted_slots.index_select(0, kept)
         place = torch.searchsorted(ids, arrived_ids) + torch.arange(len(arrived_ids))
         is_old = torch.ones(len(ids) + len(arrived_ids), dtype=torch.bool)
         is_old[place] = False

@@ -1,6 +1,7 @@
-"""The algorithm and its head; the classifier for fine-tuning."""
+"""The algorithm, its head and its data preprocessor; the classifier for fine-tuning."""
 from .cosine_cls_head import CosineClsHead
 from .cosine_instance_head import CosineInstanceHead
+from .data_preprocessor import InstanceDataPreprocessor
 from .pic import PIC
 
-__all__ = ['PIC', 'CosineClsHead', 'CosineInstanceHead']
+__all__ = ['PIC', 'CosineClsHead', 'CosineInstanceHead', 'InstanceDataPreprocessor']

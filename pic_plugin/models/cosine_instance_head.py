@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from pic_plugin.progress import Report
 from pic_plugin.registry import MODELS
 from pic_plugin.rows import (
+    ActiveBatch,
     AllRows,
     DiskTable,
     HardClasses,
@@ -17,12 +18,13 @@ from pic_plugin.rows import (
     HardestOfAll,
     MemoryTable,
     RecentRows,
-    RowState,
+    RowOptimizer,
+    Rows,
     RowTable,
 )
+from pic_plugin.rows.loss_check import LossCheck
 from pic_plugin.rows.room import check_disk, check_memory
 from pic_plugin.rows.scratch import Scratch
-from pic_plugin.rows.state import RowOptimizer
 from pic_plugin.sharding import Block, Ranks, block_of, gather_features, sharded_softmax_loss
 
 
@@ -30,8 +32,9 @@ class AllocatedRows(NamedTuple):
     """What the head has once it knows the data set and the ranks."""
     num_instances: int  # N
     ranks: Ranks
-    rows: Any  # AllRows or RecentRows
+    rows: Rows
     hard_classes: Optional[HardClasses]  # None without label smoothing
+    labels: Optional[Tensor]  # [L], One-Million-Way, Eq. 2: of a sample's own class and of the hardest; None for one
 
 
 @MODELS.register_module()
@@ -54,7 +57,7 @@ class CosineInstanceHead(BaseModule):
         num_hard_classes: how many they are; K in One-Million-Way.
         weight_correction: whether rows that come back are brought up to date; False is for PIC's Table 2.
         table: where the rows that are not active live: 'memory' for the host's, 'disk' for a sparse file.
-        table_dir: the folder of that file, on a local disk; ``table`` in the work directory if None.
+        table_dir: the folder of that file, on a local disk; ``table`` in the work directory if None, on one machine.
         num_instances: N, if it is to be checked against the data set's size.
         init_std: standard deviation of the rows' initial, normal, values.
         init_cfg: of mmengine's BaseModule.
@@ -100,9 +103,11 @@ class CosineInstanceHead(BaseModule):
         self.weight = nn.Parameter(torch.empty(0, in_channels))
         self._allocated: Optional[AllocatedRows] = None
         self._scratch = Scratch()
-        self._batch_ids = torch.empty(1, 0, dtype=torch.int64)  # [R, B], of the batch that is active
-        self._batch_classes = self._batch_ids[..., None]  # [R, B, L], each sample's own class, and the hardest
+        self._batch_ids = torch.empty(1, 0, dtype=torch.int64)  # [R, B], of the batch that is active, on the CPU
+        self._batch: Optional[ActiveBatch] = None  # [R, B], where that is
+        self._batch_slots = self._batch_ids[..., None]  # [R, B, L], each sample's own class, and the hardest
         self._last_loss = torch.zeros(())  # of this iteration, summed over the calls of loss()
+        self._check = LossCheck()  # of the iteration before
 
     def allocate_rows(self, num_instances: int, global_batch_size: int, optimizer: RowOptimizer, ranks: Ranks,
                       seed: int, table_dir: str = 'table') -> None:
@@ -118,7 +123,7 @@ class CosineInstanceHead(BaseModule):
 
         Raises:
             ValueError: if the head was configured for another N, K is smaller than the global batch, there are to be
-                more hard classes than other classes, or the table has no room.
+                more hard classes than other classes, or the table has no room, or, on several machines, no folder.
         """
         if self.num_instances not in (None, num_instances):
             raise ValueError(f'num_instances of the head is {self.num_instances}, and the data set has {num_instances} '
@@ -128,7 +133,7 @@ class CosineInstanceHead(BaseModule):
             raise ValueError(f'num_hard_classes must be less than the {capacity} classes of the softmax, got '
                              f'{self.num_hard_classes}; lower it, or set label_smoothing=0')
         block = block_of(ranks.rank, num_instances, ranks.size)
-        rows: Any
+        rows: Rows
         hard_classes: HardClasses
         if self.num_negatives is None:
             rows = AllRows(self.weight, optimizer, block, self.init_std, seed)
@@ -140,7 +145,12 @@ class CosineInstanceHead(BaseModule):
             rows = RecentRows(self.weight, optimizer, self._build_table(block, seed, ranks, table_dir), ranks.size,
                               capacity, self.weight_correction)
             hard_classes = HardestOfActive(rows, ranks, self.num_hard_classes)
-        self._allocated = AllocatedRows(num_instances, ranks, rows, hard_classes if self.label_smoothing else None)
+        if not self.label_smoothing:
+            self._allocated = AllocatedRows(num_instances, ranks, rows, None, None)
+            return
+        labels = self.weight.new_full((1 + self.num_hard_classes, ), self.label_smoothing / self.num_hard_classes)
+        labels[0] = 1 - self.label_smoothing
+        self._allocated = AllocatedRows(num_instances, ranks, rows, hard_classes, labels)
 
     def _build_table(self, block: Block, seed: int, ranks: Ranks, table_dir: str) -> RowTable:
         num_channels, dtype = self.weight.shape[1], self.weight.dtype
@@ -148,6 +158,10 @@ class CosineInstanceHead(BaseModule):
         if self.table == 'memory':
             check_memory(ranks.sum_on_this_machine(num_bytes))
             return MemoryTable(block, num_channels, self.init_std, seed, dtype)
+        if self.table_dir is None and ranks.sum_on_this_machine(1) < ranks.size:
+            raise ValueError("model.head.table_dir must be given where table='disk' and training goes over several "
+                             'machines: a folder on a local disk of each (the work directory is one that all of them '
+                             'see, and rows are read and written all the time)')
         folder = Path(self.table_dir or table_dir)
         folder.mkdir(parents=True, exist_ok=True)
         check_disk(folder, ranks.sum_on_this_machine(num_bytes))
@@ -172,7 +186,7 @@ class CosineInstanceHead(BaseModule):
             ids: ``[B]`` int64 on the CPU, of any ranks' rows, none twice over all ranks; negative to leave one out.
             features: ``[B, D]``, B the same on every rank.
         """
-        _, ranks, rows, _ = self.allocated
+        _, ranks, rows, *_ = self.allocated
         ids, features = ranks.all_gather(ids).flatten(), ranks.all_gather(features).flatten(0, 1)
         mine = rows.block.contains(ids)
         rows.start_at(ids[mine], features[mine.to(features.device)])
@@ -182,45 +196,42 @@ class CosineInstanceHead(BaseModule):
         if (hard_classes := self.allocated.hard_classes) is not None:
             hard_classes.find(report)
 
-    def activate(self, ids: Tensor) -> Tensor:
-        """Make the classes of all ranks' batches active, before the forward.  Collective.
+    def activate(self, ids: Tensor, upcoming: Optional[Tensor] = None) -> Tensor:
+        """Make the classes of all ranks' batches active, before the forward.  Collective; waits for no device.
 
         Args:
             ids: ``[B]`` int64 on the CPU, this rank's, B the same on every rank; negative where the sample is to be
                 left out.
+            upcoming: ``[B']``, this rank's ids of the next batch, as far as they are known: their rows are read and
+                sent meanwhile; -1 fills up, so that B' is the same on every rank.
 
         Returns:
             Tensor: ``[R, B]``, the ids of all ranks.
 
         Raises:
             ValueError: if an id is out of range, or the batch has more distinct ids than the softmax has classes.
-            FloatingPointError: if the last loss was not finite; no row has been written back since.
+            FloatingPointError: if the loss before the last was not finite; no row has been written back since.
         """
-        num_instances, ranks, rows, hard_classes = self.allocated
-        self.check_finite()
-        self._last_loss = torch.zeros((), device=self.weight.device)
-        self._batch_ids = ranks.all_gather(ids)
-        stream = self._batch_ids.T.flatten()  # rank r has every R-th sample of the stream
-        stream = stream[stream >= 0]
-        if len(stream) and int(stream.max()) >= num_instances:
-            raise ValueError(f'sample index {int(stream.max())} is out of range: the head has {num_instances} rows, '
-                             'one for each image of the data set that training started with')
-        rows.activate(stream)
-        self._batch_classes = self._batch_ids[..., None]
+        num_instances, ranks, rows, hard_classes, _ = self.allocated
+        check = LossCheck(self._last_loss)
+        both = ids if upcoming is None else torch.cat([ids, upcoming])
+        self._batch_ids, upcoming = ranks.all_gather(both).tensor_split([len(ids)], 1)
+        if len(ids) and int(self._batch_ids.max()) >= num_instances:
+            raise ValueError(f'sample index {int(self._batch_ids.max())} is out of range: the head has {num_instances} '
+                             'rows, one for each image of the data set that training started with')
+        # rank r has every R-th sample of the stream
+        in_order = rows.activate(self._batch_ids.T.contiguous(), upcoming, check)
+        self._check, self._last_loss = check, torch.zeros_like(self._last_loss, device=self.weight.device)
+        self._batch = ActiveBatch(in_order.slots.T.contiguous(), in_order.readable.T)
+        self._batch_slots = self._batch.slots[..., None]
         if hard_classes is not None:
-            self._batch_classes = torch.cat([self._batch_classes, hard_classes.of_batch(self._batch_ids)], 2)
+            self._batch_slots = torch.cat([self._batch_slots, hard_classes.of_batch(self._batch.slots)], 2)
         return self._batch_ids
 
-    def prefetch(self, ids: Tensor) -> None:
-        """Told that ``ids[B]`` of this rank, -1 to fill up, come next: rows on disk are read ahead.  Collective."""
-        _, ranks, rows, _ = self.allocated
-        upcoming = ranks.all_gather(ids).flatten()
-        rows.prefetch(upcoming[upcoming >= 0])
-
     def check_finite(self) -> None:
-        """Raise a ``FloatingPointError`` if the last loss was not finite."""
-        if not self._last_loss.isfinite():
-            raise FloatingPointError(f'the loss must be finite, got {self._last_loss.item()}')
+        """Raise a ``FloatingPointError`` if a loss up to now was not finite.  Waits for the device."""
+        self._check()
+        LossCheck(self._last_loss)()
 
     def loss(self, features: Tensor, ids: Tensor, train_rows: bool = True) -> Tensor:
         """The mean loss over all ranks' samples and views.
@@ -237,39 +248,31 @@ class CosineInstanceHead(BaseModule):
         Raises:
             RuntimeError: if ``ids`` are not the batch that was activated.
         """
-        _, ranks, rows, _ = self.allocated
-        if not torch.equal(self._batch_ids[ranks.rank].clamp(min=-1), ids):
+        _, ranks, rows, _, labels = self.allocated
+        if self._batch is None or not torch.equal(self._batch_ids[ranks.rank].clamp(min=-1), ids):
             raise RuntimeError('the rows of this batch are not active: CosineInstanceHead.activate must see each batch '
                                "before the forward; add dict(type='InstanceRowsHook') to custom_hooks")
         with torch.autocast(features.device.type, enabled=False):
             weight = self.weight if train_rows else self.weight.detach()
-            x = gather_features(features, ranks).flatten(0, 2).to(weight.dtype)  # [R * V * B, D]
+            x = gather_features(features, ranks, weight.dtype).flatten(0, 2)  # [R * V * B, D]
             x = (F.normalize(x, dim=1) if self.cosine else x) / self.temperature
-            if features.element_size() < 4:  # mixed precision: as precise as the features are
-                x = x.to(features.dtype)
-            num_views, readable = len(features), self._batch_ids >= 0
-            slots = rows.slots(self._batch_classes).where(readable[..., None], -1)  # [R, B, L]
-            slots = slots[:, None].expand(-1, num_views, -1, -1).flatten(0, 2)  # [R * V * B, L]
-            losses = sharded_softmax_loss(x, weight, slots, self._labels(), rows.active, self.cosine, ranks,
-                                          self._scratch.empty)
-            counts = readable[:, None].expand(-1, num_views, -1).flatten().to(x.device)
-            loss = losses.where(counts, 0).sum() / counts.sum().clamp(min=1)
+            num_views = len(features)
+            readable = self._batch.readable[:, None].expand(-1, num_views, -1).flatten()  # [R * V * B]
+            slots = self._batch_slots[:, None].expand(-1, num_views, -1, -1).flatten(0, 2)  # [R * V * B, L]
+            losses = sharded_softmax_loss(x, weight, slots, labels, rows.active, self.cosine,
+                                          1 / self.temperature if self.cosine else None, ranks, self._scratch.empty)
+            num_readable = num_views * int((self._batch_ids >= 0).sum())
+            loss = losses.where(readable, 0).sum() / max(1, num_readable)
         self._last_loss += loss.detach()
         return loss
-
-    def _labels(self) -> list[float]:
-        """One-Million-Way, Eq. 2: of a sample's own class, and of each of the hardest."""
-        if not self.label_smoothing:
-            return [1.0]
-        return [1 - self.label_smoothing] + [self.label_smoothing / self.num_hard_classes] * self.num_hard_classes
 
     def gather_rows(self) -> tuple[Tensor, Tensor]:
         """Weight and momentum of all N rows, up to date, in the order of ids: ``[N, D]`` each.  Collective.
 
         The whole table on every rank: for tests and analysis.
         """
-        num_instances, ranks, rows, _ = self.allocated
-        mine: RowState = rows.present()
+        num_instances, ranks, rows, *_ = self.allocated
+        mine = rows.present()
         share = len(block_of(0, num_instances, ranks.size))
         out = []
         for tensor in (mine.weight, mine.momentum):

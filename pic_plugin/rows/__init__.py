@@ -4,8 +4,8 @@ from .disk import DiskTable
 from .hard_classes import HardClasses, HardestOfActive, HardestOfAll
 from .memory import MemoryTable
 from .recent_rows import RecentRows
-from .state import RowState
+from .state import ActiveBatch, RowOptimizer, Rows, RowState
 from .table import RowTable
 
-__all__ = ['AllRows', 'DiskTable', 'HardClasses', 'HardestOfActive', 'HardestOfAll', 'MemoryTable', 'RecentRows',
-           'RowState', 'RowTable']
+__all__ = ['ActiveBatch', 'AllRows', 'DiskTable', 'HardClasses', 'HardestOfActive', 'HardestOfAll', 'MemoryTable',
+           'RecentRows', 'RowOptimizer', 'RowState', 'RowTable', 'Rows']

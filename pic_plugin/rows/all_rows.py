@@ -1,5 +1,5 @@
 """All classes are active: the slots are this rank's whole share of the table, and nothing moves."""
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Optional
 
 import torch
@@ -8,12 +8,13 @@ from torch import Tensor, nn
 from pic_plugin.functional.initial_rows import initial_rows
 from pic_plugin.sharding import Block
 
-from .state import RowOptimizer, RowState, replace_data_
+from .state import ActiveBatch, RowOptimizer, RowState, no_check, replace_data_
 from .table import PIECE_ROWS
+from .transfer import Transfers
 
 
 class AllRows:
-    """Every row of the block in a slot of its own: slot = id - block.start.
+    """Every row of the block in a slot of its own, slot = id - block.start; see :class:`Rows`.
 
     Args:
         weight: parameter whose data becomes ``[max(n_r, 1), D]``; its dtype, device and D stay.
@@ -25,6 +26,8 @@ class AllRows:
 
     def __init__(self, weight: nn.Parameter, optimizer: RowOptimizer, block: Block, std: float, seed: int) -> None:
         self.weight, self.optimizer, self.block, self.seed = weight, optimizer, block, seed
+        self._transfers = Transfers(weight.device)
+        self._check: Callable[[], None] = no_check  # of the last batch
         # a rank without rows keeps one slot, so that its column of the logits is not empty
         self.active: Optional[Tensor] = None if len(block) else torch.zeros(1, dtype=torch.bool, device=weight.device)
         replace_data_(weight, weight.data.new_zeros(max(1, len(block)), weight.shape[1]))
@@ -32,23 +35,19 @@ class AllRows:
         for ids in self.changed_ids(-1):
             self.start_at(ids, initial_rows(ids, weight.shape[1], std, seed, weight.dtype))
 
-    @property
-    def ids(self) -> Tensor:
-        """``[S]`` int64, the id in each slot, -1 where it is empty."""
-        return torch.arange(self.block.start, self.block.stop) if len(self.block) else torch.tensor([-1])
-
     def start_at(self, ids: Tensor, weight: Tensor) -> None:
         """Give the rows ``ids[M]`` of the block the initial value ``weight[M, D]``; before the first step."""
         self.weight.data[(ids - self.block.start).to(self.weight.device)] = weight.to(self.weight)
 
-    def activate(self, ids: Tensor) -> None:
-        """Nothing to do: every id is active."""
-
-    def prefetch(self, ids: Tensor) -> None:
-        """Nothing to do either."""
+    def activate(self, ids: Tensor, upcoming: Optional[Tensor] = None,
+                 check: Callable[[], None] = no_check) -> ActiveBatch:
+        """See :meth:`Rows.activate`: every id is active, and no row is ever written back."""
+        self._check()
+        self._check = check
+        return ActiveBatch(*self._transfers.send_together([self.slots(ids), ids >= 0]))
 
     def slots(self, ids: Tensor) -> Tensor:
-        """This rank's slot of each of ``ids[M]``, -1 for another rank's."""
+        """This rank's slot of each of ``ids``, -1 for another rank's."""
         return torch.where(self.block.contains(ids), ids - self.block.start, -1)
 
     def present(self) -> RowState:
@@ -70,7 +69,7 @@ class AllRows:
         return RowState(self.weight.detach()[slots].cpu(), self.optimizer.row_momentum[slots].cpu(), clock)
 
     def restore(self, pieces: Iterable[tuple[Tensor, RowState]], shared: dict[str, Any]) -> None:
-        """Take over what a checkpoint holds; see :meth:`RecentRows.restore`.
+        """Take over what a checkpoint holds; see :meth:`Rows.restore`.
 
         Raises:
             ValueError: if the checkpoint is of training with recent classes.

@@ -1,25 +1,46 @@
 """Only the recent classes are active: their rows sit in slots, the others in the table."""
 import math
-from collections.abc import Iterable, Iterator
-from typing import Any, Optional
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple, Optional
 
 import torch
 from torch import Tensor, nn
 
 from pic_plugin.functional.recent import RecentClasses
+from pic_plugin.functional.weight_correction import correct_
 
-from .state import RowOptimizer, RowState, replace_data_
+from .state import ActiveBatch, RowOptimizer, RowState, no_check, replace_data_
 from .table import RowTable
+from .transfer import Posted, Sent, Transfers
 
 _GROWTH = 1.25
 
 
+class _Fetched(NamedTuple):
+    """Rows that were read from the table and sent to the device, as they were written."""
+    ids: Tensor  # [F] int64, rising
+    clock: Tensor  # [F] int64
+    records: Sent  # [F, 2, D]: weight and momentum
+
+
+class _Left(NamedTuple):
+    """Rows that have left their slots, on their way to the table."""
+    ids: Tensor  # [E] int64
+    records: Posted  # [E, 2, D]
+    num_steps: int  # of the optimizer, that they include
+
+
 class RecentRows:
-    """The rows of the K recent classes that this rank owns, in the slots of a parameter.
+    """The rows of the K recent classes that this rank owns, in the slots of a parameter; see :class:`Rows`.
 
     Every rank keeps the same :class:`RecentClasses`, and of its K ids the rows that are in its own block: K / R on
     average, more or less by chance, which is why there are more slots than that, and more still when they run out.
     What an iteration costs is the rows that come (read from the table, caught up) and go (written to it).
+
+    Nobody waits for either.  While the device makes a step, a thread writes the rows to the table that left before it,
+    as soon as they have arrived on the host, and then reads and sends those that come after it.  What these missed is
+    made good on the device when they are put into their slots.  What nobody said would come is read when it comes.
 
     A row that leaves while a gradient is waiting to be applied (gradient accumulation) stays in its slot, out of the
     softmax, until the optimizer has stepped.
@@ -35,8 +56,6 @@ class RecentRows:
 
     Attributes:
         ids (Tensor): ``[S]`` int64, the id in each slot, -1 where it is empty.
-        active (Tensor, optional): ``[S]`` bool on the parameter's device, the slots that take part in the softmax;
-            None while all do.
     """
 
     active: Optional[Tensor]
@@ -52,47 +71,51 @@ class RecentRows:
         self.recent = RecentClasses(capacity)
         spread = 0 if num_ranks == 1 else 4 * math.sqrt(capacity / num_ranks)  # four standard deviations of a share
         self._min_slots = max(1, min(math.ceil(capacity / num_ranks + spread), len(self.block)))
+        self._transfers = Transfers(weight.device)
+        self._thread = ThreadPoolExecutor(1, 'RecentRows', self._transfers.use_in_this_thread)
+        self._ahead: Optional[Future[Optional[_Fetched]]] = None  # what the thread is doing
+        self._check: Callable[[], None] = no_check  # of the last batch
         self._fill()
 
-    def activate(self, ids: Tensor) -> None:
-        """Make ``ids[M]`` (all ranks', from the earliest to the latest) the most recent classes.
-
-        Raises:
-            ValueError: from :meth:`RecentClasses.visit`; nothing has changed then.
-        """
-        change = self.recent.visit(ids)
-        mine = self.block.contains(change.left_ids)
-        self._waiting = torch.cat([self._waiting, self._local_slot[change.left_slots[mine]]])
+    def activate(self, ids: Tensor, upcoming: Optional[Tensor] = None,
+                 check: Callable[[], None] = no_check) -> ActiveBatch:
+        """Make the classes of a batch the most recent ones; see :meth:`Rows.activate`."""
+        fetched = self.finish()
+        self._check()
+        self._check = check
+        change = self.recent.visit(ids[ids >= 0])
+        vacated = self._local_slot[change.left_slots]
         self._local_slot[change.left_slots] = -1
+        self._waiting = torch.cat([self._waiting, vacated[vacated >= 0]])
         mine = self.block.contains(change.arrived_ids)
-        slots = change.arrived_slots[mine]
-        arrived_ids = self._resume_waiting(change.arrived_ids[mine], slots)
-        rows = self._up_to_date(arrived_ids)  # read first: a table on disk is written to while the step goes on
+        arriving, slots = self._resume_waiting(change.arrived_ids[mine], change.arrived_slots[mine])
+        leaving = self._waiting[:0]
         if self.weight.grad is None:  # the last gradient has been applied
-            self._write_back(self._waiting)
-            self._release(self._waiting)
-            self._waiting = self._waiting[:0]
-        self._bring_in(arrived_ids, slots[self._local_slot[slots] < 0], rows)
-        self._set_active()
+            leaving, self._waiting = self._waiting, leaving
+        left, (batch_slots, readable) = self._exchange(leaving, arriving, slots, fetched,
+                                                       lambda: [self.slots(ids), ids >= 0])
+        coming = ids.new_empty(0) if upcoming is None else upcoming[self.block.contains(upcoming)]
+        coming = coming[self.slots(coming) < 0].unique()
+        if left is not None or len(coming):
+            self._ahead = self._thread.submit(self._write_and_fetch, left, check, coming)
+        return ActiveBatch(batch_slots, readable)
 
     def slots(self, ids: Tensor) -> Tensor:
-        """This rank's slot of each of ``ids[M]``, -1 for an id that is another rank's or not active."""
+        """This rank's slot of each of ``ids``, on the CPU; -1 for an id that is another rank's or not active."""
         slots = self.recent.slots(ids)
         return torch.where(slots >= 0, self._local_slot[slots], -1)
 
-    def prefetch(self, ids: Tensor) -> None:
-        """Told that ``ids[M]`` will be made active soon."""
-        self.table.prefetch(ids[self.block.contains(ids) & (self.slots(ids) < 0)])
-
     def start_at(self, ids: Tensor, weight: Tensor) -> None:
-        """Give the rows ``ids[M]`` of the block the initial value ``weight[M, D]``; before the first step."""
+        """See :meth:`Rows.start_at`."""
+        self.finish()
         weight = weight.to('cpu', self.weight.dtype)
         self.table.write(ids, RowState(weight, torch.zeros_like(weight), torch.zeros_like(ids)))
 
     def present(self) -> RowState:
         """Copies of the block's rows as they are now, in host memory."""
-        self._write_back(self._occupied())
-        return self._up_to_date(torch.arange(self.block.start, self.block.stop))
+        self._write_back()
+        rows = self.table.read(torch.arange(self.block.start, self.block.stop))
+        return rows.catch_up_(self.optimizer.step_log) if self.weight_correction else rows
 
     def settle(self) -> dict[str, Any]:
         """Write all rows to the table, for a checkpoint; returns what else it holds, the same on every rank.
@@ -101,7 +124,7 @@ class RecentRows:
         of the checkpoint, and still the run that goes on and the one that resumes add up the same numbers in the same
         order.
         """
-        self._write_back(self._occupied())
+        self._write_back()
         self._fill()
         return {'seed': self.table.seed, 'recent': self.recent.state_dict()}
 
@@ -114,18 +137,11 @@ class RecentRows:
         return self.table.read(ids)
 
     def restore(self, pieces: Iterable[tuple[Tensor, RowState]], shared: dict[str, Any]) -> None:
-        """Take over what a checkpoint holds, into rows that were just allocated.
-
-        Args:
-            pieces: ids and rows, in any order; of an id that comes more than once the last one counts.
-            shared: what :meth:`settle` gave.
-
-        Raises:
-            ValueError: if the checkpoint has another number of recent classes.
-        """
+        """See :meth:`Rows.restore`."""
         if shared['recent'] is None:
             raise ValueError(f'the checkpoint is of training with all classes, expected {self.recent.capacity} recent '
                              'ones: num_negatives must be the one the run was started with')
+        self.finish()
         self.recent.load_state_dict(shared['recent'])
         self.table.seed = shared['seed']
         for ids, rows in pieces:
@@ -142,49 +158,115 @@ class RecentRows:
         self.optimizer.row_momentum = torch.zeros_like(self.weight.data)
         self.ids = torch.full((num_slots, ), -1, dtype=torch.int64)
         self._free = torch.arange(num_slots)
-        self._waiting = torch.empty(0, dtype=torch.int64)
+        self._waiting = self._free[:0]
         self._local_slot = torch.full((self.recent.capacity, ), -1, dtype=torch.int64)
-        ids = self.recent.ids[mine]
-        self._bring_in(ids, mine, self._up_to_date(ids))
-        self._set_active()
+        self._exchange(self._waiting, self.recent.ids[mine], mine, None, list)
 
-    def _up_to_date(self, ids: Tensor) -> RowState:
-        rows = self.table.read(ids)
-        return rows.catch_up_(self.optimizer.step_log) if self.weight_correction else rows
+    def _exchange(self, leaving: Tensor, arriving: Tensor, slots: Tensor, fetched: Optional[_Fetched],
+                  also: Callable[[], list[Tensor]]) -> tuple[Optional[_Left], list[Tensor]]:
+        """Empty slots, and put rows into them or into others.
 
-    def _bring_in(self, ids: Tensor, slots: Tensor, rows: RowState) -> None:
-        """Put rows into free local slots."""
-        while len(ids) > len(self._free):
+        Args:
+            leaving: ``[E]`` int64, the local slots that become empty.
+            arriving: ``[A]`` int64, the ids that come.
+            slots: ``[A]`` int64, where :class:`RecentClasses` has them.
+            fetched: rows that were read ahead.
+            also: what else to send to the device, asked for once it is known which row is where.
+
+        Returns:
+            tuple: the rows that left, None if there are none, and what else was sent.
+        """
+        if fetched is None or not _covers(fetched.ids, arriving):
+            fetched = self._fetch(arriving.sort().values)
+        place = torch.searchsorted(fetched.ids, arriving)
+        left_ids = self.ids[leaving]
+        local, emptied = self._take_slots(leaving, arriving, slots)
+        missed = torch.empty(0, dtype=self.weight.dtype)
+        if self.weight_correction and len(arriving):
+            missed = self.optimizer.step_log.product(fetched.clock[place]).to(self.weight.dtype)
+        host = [leaving, local, emptied, place, missed, self._mask(), *also()]
+        leaving_, local_, emptied_, place_, missed_, mask, *sent = self._transfers.send_together(host)
+        self.active = mask if len(mask) else None
+
+        weight, momentum = self.weight.data, self.optimizer.row_momentum
+        left = None
+        if len(leaving):
+            records = torch.stack([weight[leaving_], momentum[leaving_]], 1)
+            left = _Left(left_ids, self._transfers.post(records), len(self.optimizer.step_log))
+        if len(emptied):  # an empty slot holds zeros, which decay and momentum leave as they are
+            weight.index_fill_(0, emptied_, 0)
+            momentum.index_fill_(0, emptied_, 0)
+        if len(arriving):
+            new_weight, new_momentum = fetched.records.get()[place_].unbind(1)
+            if self.weight_correction:
+                correct_(new_weight, new_momentum, missed_)
+            weight.index_copy_(0, local_, new_weight)
+            momentum.index_copy_(0, local_, new_momentum)
+        return left, sent
+
+    def _take_slots(self, leaving: Tensor, arriving: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
+        """Give arrivals local slots, those that become empty first; returns theirs, and the ones that stay empty."""
+        while len(arriving) > len(leaving) + len(self._free):
             self._grow()
-        local, self._free = self._free[:len(ids)], self._free[len(ids):]
-        on_device = local.to(self.weight.device)
-        self.weight.data.index_copy_(0, on_device, rows.weight.to(self.weight.device))
-        self.optimizer.row_momentum.index_copy_(0, on_device, rows.momentum.to(self.weight.device))
-        self.ids[local] = ids
+        local, self._free = torch.cat([leaving, self._free]).tensor_split([len(arriving)])
+        self.ids[leaving] = -1
+        self.ids[local] = arriving
         self._local_slot[slots] = local
+        return local, leaving[len(arriving):]
 
-    def _resume_waiting(self, ids: Tensor, slots: Tensor) -> Tensor:
-        """Put arrivals that are still waiting in a local slot back to work there; returns the other ids."""
-        match = ids[:, None] == self.ids[self._waiting]
-        back, where = match.nonzero(as_tuple=True)
-        self._local_slot[slots[back]] = self._waiting[where]
-        self._waiting = self._waiting[~match.any(0)]
-        return ids[~match.any(1)]
+    def _mask(self) -> Tensor:
+        """``[S]`` bool, the slots that take part in the softmax; empty where all do."""
+        if not len(self._free) and not len(self._waiting):
+            return torch.empty(0, dtype=torch.bool)
+        mask = self.ids >= 0
+        mask[self._waiting] = False
+        return mask
 
-    def _write_back(self, local: Tensor) -> None:
-        on_device = local.to(self.weight.device)
-        weight = self.weight.detach()[on_device].cpu()
-        momentum = self.optimizer.row_momentum[on_device].cpu()
-        clock = torch.full((len(local), ), len(self.optimizer.step_log), dtype=torch.int64)
-        self.table.write(self.ids[local], RowState(weight, momentum, clock))
+    def _resume_waiting(self, ids: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
+        """Put arrivals that are still waiting in a local slot back to work there; returns the others."""
+        waiting_ids, order = self.ids[self._waiting].sort()
+        if not len(waiting_ids):
+            return ids, slots
+        place = torch.searchsorted(waiting_ids, ids).clamp_(max=len(waiting_ids) - 1)
+        back = waiting_ids[place] == ids
+        resumed = order[place[back]]
+        self._local_slot[slots[back]] = self._waiting[resumed]
+        stays = torch.ones(len(self._waiting), dtype=torch.bool)
+        stays[resumed] = False
+        self._waiting = self._waiting[stays]
+        return ids[~back], slots[~back]
 
-    def _release(self, local: Tensor) -> None:
-        """Empty local slots: an empty slot holds zeros, which decay and momentum leave as they are."""
-        on_device = local.to(self.weight.device)
-        self.weight.data.index_fill_(0, on_device, 0)
-        self.optimizer.row_momentum.index_fill_(0, on_device, 0)
-        self.ids[local] = -1
-        self._free = torch.cat([self._free, local])
+    def _fetch(self, ids: Tensor) -> _Fetched:
+        """Read rows, and send them."""
+        records = self._transfers.host_empty((len(ids), 2, self.table.num_channels), self.weight.dtype)
+        clock = self.table.read(ids, records).clock
+        return _Fetched(ids, clock, self._transfers.send(records))
+
+    def _write(self, left: _Left) -> None:
+        """Write rows to the table once they have arrived."""
+        weight, momentum = left.records.arrive().unbind(1)
+        self.table.write(left.ids, RowState(weight, momentum, torch.full_like(left.ids, left.num_steps)))
+
+    def _write_and_fetch(self, left: Optional[_Left], check: Callable[[], None], coming: Tensor) -> Optional[_Fetched]:
+        """What the thread does: in this order, since what comes may be what has just left."""
+        if left is not None:
+            left.records.arrive()  # what the check looks at was sent before: nobody waits for it again
+            check()
+            self._write(left)
+        return self._fetch(coming) if len(coming) else None
+
+    def finish(self) -> Optional[_Fetched]:
+        """Wait for the thread: what left is in the table.  Returns what it has read ahead."""
+        ahead, self._ahead = self._ahead, None
+        return None if ahead is None else ahead.result()
+
+    def _write_back(self) -> None:
+        """Have the table hold all rows."""
+        self.finish()
+        local = (self.ids >= 0).nonzero()[:, 0]
+        records = torch.stack([tensor[local.to(tensor.device)] for tensor in
+                               (self.weight.detach(), self.optimizer.row_momentum)], 1)
+        self._write(_Left(self.ids[local], self._transfers.post(records), len(self.optimizer.step_log)))
 
     def _grow(self) -> None:
         old = len(self.ids)
@@ -200,13 +282,10 @@ class RecentRows:
         self.ids = longer(self.ids, -1)
         self._free = torch.cat([self._free, torch.arange(old, old + extra)])
 
-    def _occupied(self) -> Tensor:
-        return (self.ids >= 0).nonzero()[:, 0]
 
-    def _set_active(self) -> None:
-        if not len(self._free) and not len(self._waiting):
-            self.active = None
-            return
-        active = self.ids >= 0
-        active[self._waiting] = False
-        self.active = active.to(self.weight.device)
+def _covers(known: Tensor, ids: Tensor) -> bool:
+    """Whether all ``ids`` are among ``known``, which rise."""
+    if not len(known):
+        return not len(ids)
+    place = torch.searchsorted(known, ids).clamp_(max=len(known) - 1)
+    return torch.equal(known[place], ids)

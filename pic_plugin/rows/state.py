@@ -1,10 +1,12 @@
-"""What a row is, and what the rows need of the optimizer."""
-from typing import NamedTuple, Protocol
+"""What a row is, what the rows at hand offer, and what they need of the optimizer."""
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, Optional, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from pic_plugin.functional.weight_correction import StepLog, correct_
+from pic_plugin.sharding import Block
 
 
 class RowState(NamedTuple):
@@ -30,6 +32,73 @@ class RowOptimizer(Protocol):
     """
     step_log: StepLog
     row_momentum: Tensor
+
+
+class ActiveBatch(NamedTuple):
+    """Where the rows of a batch are, on the device."""
+    slots: Tensor  # int64 of the shape of the ids: this rank's slot, -1 for another rank's and what is left out
+    readable: Tensor  # bool of that shape: False for what is left out
+
+
+def no_check() -> None:
+    """The check that always passes."""
+
+
+class Rows(Protocol):
+    """The rows that this rank has at hand for the softmax, and those it has elsewhere.
+
+    Attributes:
+        weight: parameter ``[S, D]`` of the optimizer, a row in each slot.
+        block: the rows of this rank, at hand or not.
+        active: ``[S]`` bool on the parameter's device, the slots that take part in the softmax; None while all do.
+    """
+    weight: nn.Parameter
+    block: Block
+    active: Optional[Tensor]
+
+    def activate(self, ids: Tensor, upcoming: Optional[Tensor] = None,
+                 check: Callable[[], None] = no_check) -> ActiveBatch:
+        """Have the rows of a batch at hand, without waiting for the device.
+
+        Args:
+            ids: int64 on the CPU of any shape, all ranks' samples in the order of the stream; negative where a sample
+                is left out.
+            upcoming: int64 on the CPU, what is likely to come next; negative ids do not count.
+            check: raises if the steps up to now went wrong.  It is called with the next batch, when what it looks at
+                has long been computed, and before a row is written back.
+
+        Raises:
+            ValueError: if there are more distinct ids than the softmax has classes; nothing has changed then.
+        """
+
+    def start_at(self, ids: Tensor, weight: Tensor) -> None:
+        """Give the rows ``ids[M]`` of the block the initial value ``weight[M, D]``; before the first step."""
+
+    def slots(self, ids: Tensor) -> Tensor:
+        """This rank's slot of each of ``ids``, on the CPU; -1 for an id that is another rank's or not active."""
+
+    def present(self) -> RowState:
+        """Copies of the block's rows as they are now, in host memory."""
+
+    def settle(self) -> dict[str, Any]:
+        """Be ready to be read for a checkpoint; returns what else it holds, the same on every rank."""
+
+    def changed_ids(self, since: int) -> Iterator[Tensor]:
+        """The rows that have changed after ``since`` steps (-1: that were ever visited), rising, piece by piece."""
+
+    def read(self, ids: Tensor) -> RowState:
+        """Copies of the rows ``ids[M]`` of the block in host memory; after :meth:`settle`."""
+
+    def restore(self, pieces: Iterable[tuple[Tensor, RowState]], shared: dict[str, Any]) -> None:
+        """Take over what a checkpoint holds, into rows that were just allocated.
+
+        Args:
+            pieces: ids and rows, in any order; of an id that comes more than once the last one counts.
+            shared: what :meth:`settle` gave.
+
+        Raises:
+            ValueError: if the checkpoint has another number of recent classes.
+        """
 
 
 def replace_data_(parameter: nn.Parameter, data: Tensor) -> None:

@@ -1,6 +1,8 @@
 """A rank's share of the table: what a row's record is, and how it is read and written."""
 from collections.abc import Iterator
+from typing import Optional
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,6 +21,9 @@ class RowTable:
     A row that was never written holds its initial value, which is computed and not stored: its record is not even
     touched.
 
+    Records are copied by numpy, each in one piece: a thread does that while the step computes, and torch would set
+    several to work, which, with more threads than cores, would put the step's own to sleep.
+
     Args:
         block: the rows of this rank.
         num_channels: D.
@@ -32,33 +37,40 @@ class RowTable:
                  clocks: Tensor) -> None:
         self.block, self.num_channels, self.std, self.seed = block, num_channels, std, seed
         self.records, self.clocks = records, clocks
+        self._record_array, self._clock_array = _whole(records), clocks.numpy()
+        self._half_array = _whole(records.flatten(0, 1)).reshape(-1, 2)  # weight, momentum
 
     @staticmethod
     def bytes_per_row(num_channels: int, dtype: torch.dtype) -> int:
         """Of the record and the clock."""
         return 2 * num_channels * dtype.itemsize + torch.int32.itemsize
 
-    def read(self, ids: Tensor) -> RowState:
-        """Copies of the rows ``ids[M]`` of the block, as they were written; weight and momentum share memory."""
-        local = ids - self.block.start
-        clock = self.clocks[local].long() - 1
+    def read(self, ids: Tensor, records: Optional[Tensor] = None) -> RowState:
+        """Copies of the rows ``ids[M]`` of the block, as they were written.
+
+        Args:
+            ids: ``[M]`` int64.
+            records: ``[M, 2, D]``, memory for weight and momentum, side by side; allocated if None.
+        """
+        if records is None:
+            records = self.records.new_empty(len(ids), *self.records.shape[1:])
+        local = (ids - self.block.start).numpy()
+        clock = torch.from_numpy(self._clock_array[local]).long() - 1
         never = clock < 0
         if not never.any():
-            records = self.records[local]
+            np.take(self._record_array, local, out=_whole(records), mode='clip')
         else:
-            records = self.records.new_zeros(len(ids), *self.records.shape[1:])
-            records[~never] = self.records[local[~never]]
+            _whole(records)[~never.numpy()] = self._record_array[local[~never.numpy()]]
             records[never, 0] = initial_rows(ids[never], self.num_channels, self.std, self.seed, records.dtype)
+            records[never, 1] = 0
         return RowState(records[:, 0], records[:, 1], clock.clamp_(min=0))
 
     def write(self, ids: Tensor, rows: RowState) -> None:
         """Store ``rows`` as the rows ``ids[M]`` of the block, none of which comes twice."""
-        local = ids - self.block.start
-        self.records[local] = torch.stack([rows.weight, rows.momentum], 1)
-        self.clocks[local] = (rows.clock + 1).int()
-
-    def prefetch(self, ids: Tensor) -> None:
-        """Told that the rows ``ids[M]`` will be read soon."""
+        local = (ids - self.block.start).numpy()
+        self._half_array[local, 0] = _whole(rows.weight)
+        self._half_array[local, 1] = _whole(rows.momentum)
+        self._clock_array[local] = rows.clock.numpy() + 1
 
     def changed_ids(self, since: int) -> Iterator[Tensor]:
         """The rows that were written with more than ``since`` steps (-1: at all), rising, up to PIECE_ROWS at once."""
@@ -71,3 +83,9 @@ class RowTable:
                 waiting = waiting[PIECE_ROWS:]
         if len(waiting):
             yield waiting
+
+
+def _whole(records: Tensor) -> np.ndarray:
+    """``[n]``: each of ``records[n, ...]`` one element, which is copied in one piece; in the same memory."""
+    raw = records.flatten(1).view(torch.uint8).numpy()
+    return raw.view(np.dtype((np.void, raw.shape[1])))[:, 0]

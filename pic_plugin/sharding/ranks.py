@@ -33,7 +33,7 @@ class Ranks:
         if self.size == 1:
             return tensor[None]
         out = tensor.new_empty(self.size, *tensor.shape)
-        dist.all_gather(list(out.unbind(0)), tensor.contiguous(), group=self._group(tensor))
+        dist.all_gather_into_tensor(out.view(-1), tensor.contiguous().view(-1), group=self._group(tensor))
         return out
 
     def sum_(self, tensor: Tensor) -> Tensor:
@@ -81,6 +81,11 @@ class Ranks:
     def broadcast_int(self, value: int) -> int:
         """Rank 0's ``value``, on every rank."""
         return int(self.all_gather(torch.tensor(value))[0])
+
+    def barrier(self) -> None:
+        """Wait until all ranks are here, on the host."""
+        if self.size > 1:
+            dist.barrier(group=self.host_group)
 
     def _group(self, tensor: Tensor) -> Optional[dist.ProcessGroup]:
         return self.host_group if tensor.device.type == 'cpu' else None

@@ -7,8 +7,8 @@ r"""The softmax over rows that are shared out over the ranks: loss and gradients
     samples of 1  |  .   |   .   |   .   |   each rank holds one column of blocks: its own rows against all samples
     samples of 2  |  .   |   .   |   .   |
 
-What crosses the network per step: the features there and their gradients back (M x D each), and four numbers per
-sample: maximum and sum of exponentials, of all classes and of the labelled ones.  Rows and their gradients never do.
+What crosses the network per step: the features there and their gradients back (M x D each), and two numbers per
+sample: the sum of exponentials of all classes and that of the labelled ones.  Rows and their gradients never do.
 
 With :math:`x_i` a sample's features divided by the temperature, :math:`\hat w_j = w_j / |w_j|` a row's direction,
 :math:`s_{ji} = \hat w_j \cdot x_i` and labels :math:`y_j^i` inside the logarithm (Eq. 3; Eq. 1 where the target alone
@@ -22,9 +22,21 @@ With :math:`p_{ji} = \exp(s_{ji}) / \sum_k \exp(s_{ki})` and
     \frac{\partial L}{\partial w_j} = \frac{1}{|w_j|} (1 - \hat w_j \hat w_j^T)
         \sum_i \frac{\partial L}{\partial s_{ji}} x_i
 
+Both gradients are products with one matrix, which differs from the exponentials in the labelled places only: with
+:math:`T_i = \sum_j \exp(s_{ji})` and :math:`c_i = \gamma_i / T_i`,
+
+.. math::
+    g_{ji} = \exp(s_{ji}) - q_{ji} T_i, \qquad \frac{\partial L}{\partial x_i} = c_i \sum_j g_{ji} \hat w_j, \qquad
+    \sum_i \frac{\partial L}{\partial s_{ji}} x_i = \sum_i g_{ji} \, c_i x_i
+
+Cosines divided by a temperature are bounded, and so are their exponentials.  Where there is no bound, or too large a
+one, the largest logit of each sample is subtracted from its logits, for which these pass through memory again, and are
+computed again where they are not kept.
+
 Rows are taken a chunk at a time, so that what is computed from a chunk is still in the processor's cache when it is
-used, and each row and each logit passes through memory as few times as possible.
+used, and each row and each logit passes through memory as few times as possible.  An accelerator is never waited for.
 """
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Optional
 
@@ -35,23 +47,23 @@ from .ranks import Ranks
 
 _CHUNK_ROWS = 4096  # of a CPU: their logits fit into its cache
 _CHUNK_LOGITS = 1 << 26  # of an accelerator, which wants few and large pieces
-_KEPT_BYTES = 1 << 28  # up to here exponentials are kept for the gradients; beyond, they are computed again
+_KEPT_BYTES = 1 << 28  # of a CPU: up to here exponentials are kept for the gradients; beyond, they are computed again
 _NORM_EPS = 1e-12  # that of F.normalize
 
 
 class _GatherFeatures(torch.autograd.Function):
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, ranks: Ranks) -> Tensor:
-        ctx.ranks = ranks
-        return ranks.all_gather(features)
+    def forward(ctx: Any, features: Tensor, ranks: Ranks, dtype: torch.dtype) -> Tensor:
+        ctx.ranks, ctx.dtype = ranks, features.dtype
+        return ranks.all_gather(features).to(dtype)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        return ctx.ranks.sum_scatter(grads[0]) * ctx.ranks.size, None
+        return (ctx.ranks.sum_scatter(grads[0]) * ctx.ranks.size).to(ctx.dtype), None, None
 
 
-def gather_features(features: Tensor, ranks: Ranks) -> Tensor:
+def gather_features(features: Tensor, ranks: Ranks, dtype: torch.dtype) -> Tensor:
     """Features of all ranks, with the gradient of the loss over the *whole* batch.
 
     The backward sums what each rank's rows say about this rank's features, and multiplies by R, because
@@ -60,19 +72,41 @@ def gather_features(features: Tensor, ranks: Ranks) -> Tensor:
     Args:
         features: ``[...]``, of one shape on every rank.
         ranks: the ranks.
+        dtype: of the result.  Features travel in their own dtype, their gradients in this one: they are rounded to the
+            features' only when they have been summed up.
 
     Returns:
         Tensor: ``[R, ...]``.  Collectives: one all-gather forward, one reduce-scatter backward.
     """
-    return _GatherFeatures.apply(features, ranks)
+    return _GatherFeatures.apply(features, ranks, dtype)
+
+
+def _kept_bytes(device: torch.device) -> int:
+    """How many bytes of exponentials are kept for the gradients."""
+    if device.type == 'cpu':
+        return _KEPT_BYTES
+    if device.type == 'cuda':
+        return torch.cuda.get_device_properties(device).total_memory // 16
+    return 1 << 32
+
+
+def _is_bounded(max_logit: Optional[float], dtype: torch.dtype) -> bool:
+    """Whether exponentials need no maximum taken off: if max_logit is at most log(largest number) / 2.
+
+    That is 44.4 in float32, where exp(44.4) = 2^64: 2^63 such rows do not overflow, with a factor of 2 left for the
+    rounding of the logits; and exp(-44.4) = 2^-64 is far from underflow, as are gradients divided by the sum.
+    """
+    return max_logit is not None and max_logit <= math.log(torch.finfo(dtype).max) / 2
 
 
 class _Problem(NamedTuple):
     """What the softmax is over; see :func:`sharded_softmax_loss`."""
     x: Tensor  # [M, D]
     weight: Tensor  # [S, D]
+    places: Tensor  # [L, M], the slots
     active: Optional[Tensor]  # [S]
     cosine: bool
+    bounded: bool
 
     def chunks(self) -> list[slice]:
         """The rows, a chunk at a time."""
@@ -81,120 +115,126 @@ class _Problem(NamedTuple):
         return [slice(start, min(start + size, num_rows)) for start in range(0, num_rows, size)]
 
     def directions(self, rows: slice) -> tuple[Tensor, Optional[Tensor]]:
-        """``[C, D]``, what a chunk of rows is compared by, and ``[C, 1]``, the rows' lengths if those do not count."""
+        """``[C, D]``, what a chunk of rows is compared by, and ``[C, 1]``, what the rows were multiplied by for it.
+
+        A row that is not active is multiplied by 0: it adds nothing to the features' gradient, nor does it get one.
+        """
         weight = self.weight[rows]
-        if not self.cosine:
-            return weight, None
-        length = torch.linalg.vector_norm(weight, dim=1, keepdim=True).clamp_(min=_NORM_EPS)
-        return weight / length, length
+        scale = None if self.active is None else self.active[rows, None].to(weight.dtype)
+        if self.cosine:
+            length = torch.linalg.vector_norm(weight, dim=1, keepdim=True).clamp_(min=_NORM_EPS)
+            scale = length.reciprocal_() if scale is None else scale.div_(length)
+        return weight if scale is None else weight * scale, scale
 
     def logits(self, rows: slice, directions: Tensor, out: Tensor) -> Tensor:
-        """``[C, M]``, in ``out``."""
-        logits = _product(directions, self.x.T, out)
-        if self.active is not None:
+        """``[C, M]``, in ``out``; 0 where a row is not active, or -inf where nothing bounds the others."""
+        logits = torch.mm(directions, self.x.T, out=out)
+        if self.active is not None and not self.bounded:
             logits.masked_fill_(~self.active[rows, None], -torch.inf)
         return logits
 
+    def sum(self, rows: slice, exponentials: Tensor) -> Tensor:
+        """``[M]``, over the active rows of the chunk."""
+        if self.active is None:
+            return exponentials.sum(0)
+        return torch.mv(exponentials.T, self.active[rows].to(exponentials.dtype))
 
-class _Labelled(NamedTuple):
-    """Which of a chunk's logits are labelled: E of them, no two of which are the same."""
-    row: Tensor  # [E], in the chunk
-    sample: Tensor  # [E]
-    column: Tensor  # [E], of the labels
+    def pick(self, rows: slice, logits: Tensor, labelled: Tensor) -> Tensor:
+        """``[L, M]``: ``labelled``, with the logits of the labelled classes in this chunk."""
+        inside, place = self._places_in(rows)
+        return torch.where(inside, logits.gather(0, place), labelled)
 
+    def add_labelled_(self, rows: slice, matrix: Tensor, values: Tensor) -> None:
+        """Add ``values[L, M]`` to the ``matrix[C, M]`` of a chunk, in the places of labelled classes."""
+        inside, place = self._places_in(rows)
+        matrix.scatter_add_(0, place, values.masked_fill(~inside, 0))
 
-def _labelled(slots: Tensor, chunks: Sequence[slice], device: torch.device) -> list[_Labelled]:
-    """For each chunk of rows, where in it the slots ``[M, L]`` are; sorted on the host, so that nothing waits."""
-    rows, place = slots.flatten().sort()
-    starts = torch.tensor([*(chunk.start for chunk in chunks), chunks[-1].stop])
-    bounds = torch.searchsorted(rows, starts).tolist()
-    rows, sample, column = (x.to(device) for x in (rows, place // slots.shape[1], place % slots.shape[1]))
-    return [_Labelled(rows[i:j] - chunk.start, sample[i:j], column[i:j])
-            for chunk, i, j in zip(chunks, bounds, bounds[1:])]
-
-
-def _product(a: Tensor, b: Tensor, out: Tensor) -> Tensor:
-    """``a @ b``, in half precision if one of them is, with the result in that of ``out``."""
-    if a.dtype == b.dtype == out.dtype:
-        return torch.mm(a, b, out=out)
-    low = min(a.dtype, b.dtype, key=lambda dtype: dtype.itemsize)
-    return out.copy_(a.to(low) @ b.to(low))
+    def _places_in(self, rows: slice) -> tuple[Tensor, Tensor]:
+        """Which of ``places`` are in a chunk of rows, and where in it; the others somewhere, for lack of a place."""
+        place = self.places - rows.start
+        clamped = place.clamp(0, rows.stop - rows.start - 1)
+        return place == clamped, clamped
 
 
 class _ShardedSoftmaxLoss(torch.autograd.Function):
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, slots: Tensor, labels: Sequence[float], active: Optional[Tensor],
-                cosine: bool, ranks: Ranks, empty: Callable) -> Tensor:
-        problem = _Problem(x, weight, active, cosine)
-        chunks = problem.chunks()
-        labelled_of = _labelled(slots, chunks, x.device)
-        num_samples = len(x)
-        keep = len(weight) * num_samples * weight.element_size() <= _KEPT_BYTES
-        kept = empty((len(weight) if keep else chunks[0].stop, num_samples), weight)
-        # the sum of exp(logit - maximum), where the maximum is that of the chunks so far
-        maximum = weight.new_full((num_samples, ), torch.finfo(weight.dtype).min)
-        total = weight.new_zeros(num_samples)
-        labelled = weight.new_full(slots.shape, -torch.inf)  # logits of this rank's labelled classes
-        maxima = []
-        for rows, (row, sample, column) in zip(chunks, labelled_of):
-            directions, _ = problem.directions(rows)
-            logits = problem.logits(rows, directions, kept[rows if keep else slice(rows.stop - rows.start)])
-            labelled[sample, column] = logits[row, sample]
-            larger = torch.maximum(maximum, logits.amax(0))
-            exponentials = logits.sub_(larger).exp_()
-            total.mul_((maximum - larger).exp_()).add_(exponentials.sum(0))
-            maximum = larger
-            maxima.append(larger)
-        labelled += weight.new_tensor(labels).log_()
-        labelled_maximum = labelled.amax(1).clamp_(min=torch.finfo(weight.dtype).min)
-        overall = ranks.max_(torch.stack([maximum, labelled_maximum]))
-        total = total.mul_((maximum - overall[0]).exp_())
-        labelled_total = (labelled - overall[1][:, None]).exp_().sum(1)
-        log_sum, log_labelled = ranks.sum_(torch.stack([total, labelled_total])).log_().add_(overall)
-        ctx.save_for_backward(x, weight, active)
-        ctx.cosine, ctx.empty, ctx.labelled_of = cosine, empty, labelled_of
-        ctx.log_sum, ctx.share = log_sum, labelled.sub_(log_labelled[:, None]).exp_()  # [M], and q [M, L]
-        ctx.kept = (kept, maxima) if keep else None
-        return log_sum - log_labelled
+    def forward(ctx: Any, x: Tensor, weight: Tensor, slots: Tensor, labels: Optional[Tensor],
+                active: Optional[Tensor], cosine: bool, max_logit: Optional[float], ranks: Ranks,
+                empty: Callable) -> Tensor:
+        problem = _Problem(x, weight, slots.T, active, cosine, _is_bounded(max_logit, weight.dtype))
+        chunks, num_samples = problem.chunks(), len(x)
+        keep = len(weight) * num_samples * weight.element_size() <= _kept_bytes(x.device)
+        memory = empty((len(weight) if keep else chunks[0].stop, num_samples), weight)
+
+        def logits_of(rows: slice) -> Tensor:
+            out = memory[rows if keep else slice(rows.stop - rows.start)]
+            return problem.logits(rows, problem.directions(rows)[0], out)
+
+        total, maximum_of_chunks = weight.new_zeros(num_samples), []
+        labelled = weight.new_full(problem.places.shape, -torch.inf)  # logits of this rank's labelled classes
+        for rows in chunks:
+            logits = logits_of(rows)
+            labelled = problem.pick(rows, logits, labelled)
+            if problem.bounded:
+                total += problem.sum(rows, logits.exp_())
+            else:
+                maximum_of_chunks.append(logits.amax(0))
+        maxima = None
+        if not problem.bounded:  # [2, M], of all active classes, and of the labelled ones; finite if there are none
+            maxima = torch.stack([torch.stack(maximum_of_chunks).amax(0), labelled.amax(0)])
+            ranks.max_(maxima.clamp_(min=torch.finfo(weight.dtype).min))
+            for rows in chunks:
+                logits = memory[rows] if keep else logits_of(rows)
+                total += problem.sum(rows, logits.sub_(maxima[0]).exp_())
+            labelled.sub_(maxima[1])
+        labelled.exp_()
+        if labels is not None:
+            labelled *= labels[:, None]
+        totals = ranks.sum_(torch.stack([total, labelled.sum(0)]))
+        # what the labels take off: -q T; nan for a sample without any label, which has no place to take it off
+        taken = labelled.div_(totals[1]).mul_(totals[0]).neg_()
+        if keep:
+            problem.add_labelled_(slice(0, len(weight)), memory, taken)
+        ctx.save_for_backward(x, weight, slots, active, totals[0], maxima, taken, memory if keep else None)
+        ctx.cosine, ctx.bounded, ctx.empty = cosine, problem.bounded, empty
+        log_totals = totals.log() if maxima is None else totals.log().add_(maxima)
+        return log_totals[0] - log_totals[1]
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        x, weight, active = ctx.saved_tensors
-        problem = _Problem(x, weight, active, ctx.cosine)
-        scale = grads[0].to(weight.dtype)
-        labelled_grad = ctx.share * scale[:, None]
-        # they are overwritten: a second backward computes them again
-        exponentials, maxima = ctx.kept or (None, [])
-        ctx.kept = None
+        x, weight, slots, active, total, maxima, taken, kept = ctx.saved_tensors
+        problem = _Problem(x, weight, slots.T, active, ctx.cosine, ctx.bounded)
         chunks = problem.chunks()
-        if exponentials is None:
-            scratch = ctx.empty((chunks[0].stop, len(x)), weight)
+        memory = ctx.empty((chunks[0].stop, len(x)), weight) if kept is None else kept
         weight_grad = ctx.empty(weight.shape, weight) if ctx.needs_input_grad[1] else None
-        x_grad = torch.zeros_like(x, dtype=weight.dtype)
-        for i, rows in enumerate(chunks):
-            directions, length = problem.directions(rows)
-            if exponentials is not None:
-                logit_grad = exponentials[rows].mul_((maxima[i] - ctx.log_sum).exp_().mul_(scale))
-            else:
-                logit_grad = problem.logits(rows, directions, scratch[:rows.stop - rows.start])
-                logit_grad.sub_(ctx.log_sum).exp_().mul_(scale)
-            row, sample, column = ctx.labelled_of[i]
-            logit_grad[row, sample] -= labelled_grad[sample, column]
-            x_grad += _product(logit_grad.T, directions, x_grad.new_empty(x.shape))
+        scale = (grads[0] / total)[:, None]
+        scaled, x_grad = x * scale, torch.zeros_like(x)
+        for rows in chunks:
+            directions, row_scale = problem.directions(rows)
+            matrix = memory[rows if kept is not None else slice(rows.stop - rows.start)]
+            if kept is None:
+                problem.logits(rows, directions, matrix)
+                if maxima is not None:
+                    matrix.sub_(maxima[0])
+                problem.add_labelled_(rows, matrix.exp_(), taken)
+            x_grad += matrix.T @ directions
             if weight_grad is not None:
-                grad = _product(logit_grad, x, weight_grad[rows])
-                if length is not None:  # along its own direction a row's length would change, which does not count
-                    grad.addcmul_(directions, (directions * grad).sum(1, keepdim=True), value=-1).div_(length)
-        return x_grad.to(x.dtype), weight_grad, None, None, None, None, None, None
+                grad = torch.mm(matrix, scaled, out=weight_grad[rows])
+                if ctx.cosine:  # along its own direction a row's length would change, which does not count
+                    grad.addcmul_(directions, (directions * grad).sum(1, keepdim=True), value=-1)
+                if row_scale is not None:
+                    grad.mul_(row_scale)
+        return x_grad.mul_(scale), weight_grad, None, None, None, None, None, None, None
 
 
 def _new_empty(shape: Sequence[int], like: Tensor) -> Tensor:
     return like.new_empty(shape)
 
 
-def sharded_softmax_loss(x: Tensor, weight: Tensor, slots: Tensor, labels: Sequence[float] = (1.0, ),
-                         active: Optional[Tensor] = None, cosine: bool = True, ranks: Optional[Ranks] = None,
+def sharded_softmax_loss(x: Tensor, weight: Tensor, slots: Tensor, labels: Optional[Tensor] = None,
+                         active: Optional[Tensor] = None, cosine: bool = True, max_logit: Optional[float] = None,
+                         ranks: Optional[Ranks] = None,
                          empty: Callable[[Sequence[int], Tensor], Tensor] = _new_empty) -> Tensor:
     """The softmax loss of each sample over the rows of all ranks, with labels inside the logarithm (Eq. 3).
 
@@ -203,19 +243,19 @@ def sharded_softmax_loss(x: Tensor, weight: Tensor, slots: Tensor, labels: Seque
     each rank gets its rows' columns, and for ``x`` what its rows contribute.
 
     Args:
-        x: ``[M, D]``, all ranks' samples: their features, divided by the temperature.  In half precision the products
-            with ``x`` are computed in that, and summed up in the precision of ``weight``.
+        x: ``[M, D]``, all ranks' samples: their features, divided by the temperature; in the dtype of ``weight``.
         weight: ``[S_r, D]`` with S_r >= 1, this rank's rows, float32 or float64.
-        slots: ``[M, L]`` int64 on the CPU, the rows of each sample's L labelled classes, none twice; -1 where a class
+        slots: ``[M, L]`` int64, the rows of each sample's L labelled classes, active and none twice; -1 where a class
             is another rank's, or there are fewer.
-        labels: L of them, y in Eq. 2, the same for each sample; positive.
+        labels: ``[L]`` in the dtype of ``weight``, y in Eq. 2, the same for each sample; positive.  None for one, of 1.
         active: ``[S_r]`` bool, the rows that take part; None for all.
         cosine: whether only the direction of a row counts.
+        max_logit: what no logit's absolute value exceeds, the same on every rank; None if that is not known.
         ranks: the ranks; one if None.
         empty: where memory for a step's large tensors comes from.
 
     Returns:
-        Tensor: ``[M]``, in the dtype of ``weight``, the same on every rank; infinite for a sample without any label.
-        Collectives: two all-reduces forward, none backward.
+        Tensor: ``[M]``, the same on every rank; infinite for a sample without any label.  All tensors are on one
+        device.  Collectives: one all-reduce forward, one more if nothing bounds the logits, none backward.
     """
-    return _ShardedSoftmaxLoss.apply(x, weight, slots, labels, active, cosine, ranks or Ranks(), empty)
+    return _ShardedSoftmaxLoss.apply(x, weight, slots, labels, active, cosine, max_logit, ranks or Ranks(), empty)

@@ -1,10 +1,16 @@
+import copy
+import gc
+import os
 import pickle
+import queue
+import threading
 from unittest.mock import patch
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader, Dataset
 
 from pic_plugin.datasets import SlidingWindowSampler
 from pic_plugin.functional.windows import stream_samples
@@ -89,3 +95,87 @@ def test_what_comes_can_be_known_before(monkeypatch, start, stop):
     for epoch in (0, 3):
         one.set_epoch(epoch)
         assert one.samples(epoch, start, stop).tolist() == list(one)[start:stop]
+
+
+SEED = 1234  # no other test's: their samplers' threads may still be at work
+
+
+class Chunks:
+    """What this process computes: each chunk's first position goes to ``started``, and it waits for ``may_finish``."""
+
+    def __init__(self):
+        self.started, self.may_finish, self.process = queue.Queue(), threading.Semaphore(0), os.getpid()
+
+    def compute(self, positions, num_samples, window_size, window_stride, seed, reshuffle):
+        if os.getpid() == self.process and seed == SEED:
+            self.thread = threading.current_thread()
+            self.started.put(int(positions[0]))
+            assert self.may_finish.acquire(timeout=60)
+        return stream_samples(positions, num_samples, window_size, window_stride, seed, reshuffle)
+
+
+@pytest.fixture
+def chunks(monkeypatch):
+    chunks = Chunks()
+    monkeypatch.setattr(f'{MODULE}._CHUNK', 8)
+    monkeypatch.setattr(f'{MODULE}.stream_samples', chunks.compute)
+    yield chunks
+    chunks.may_finish.release(100)
+
+
+def test_the_next_chunk_is_computed_while_one_is_handed_out(chunks):
+    one = sampler(20, 5, 2, seed=SEED)
+    given, started = [], []
+    for epoch in range(2):
+        one.set_epoch(epoch)
+        indices = iter(one)
+        for size, following in (8, 8), (8, 16), (4, 20):  # the next epoch's first is computed ahead, too
+            chunks.may_finish.release()
+            given += [next(indices) for _ in range(size)]
+            while not started or started[-1] < 20 * epoch + following:
+                started.append(chunks.started.get(timeout=60))
+        assert next(indices, None) is None
+        assert one.samples(epoch, 3, 19).tolist() == given[-17:-1]
+    assert given == stream_samples(torch.arange(40), 20, 5, 2, SEED).tolist()
+    assert started == [0, 8, 16, 20, 28, 36, 40]  # each once
+    assert chunks.thread is not threading.current_thread()
+
+
+def test_the_thread_ends_with_the_sampler(chunks):
+    chunks.may_finish.release(2)
+    one = sampler(20, 5, 2, seed=SEED)
+    next(iter(one))
+    del one
+    gc.collect()
+    chunks.thread.join(60)
+    assert not chunks.thread.is_alive()
+
+
+class Forked(Dataset):
+    """Gives, in a loader's worker, all that a sampler gives."""
+
+    def __init__(self, sampler):
+        self.sampler = sampler
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, _):
+        return list(self.sampler)
+
+
+@pytest.mark.parametrize('copied', [
+    lambda one: next(iter(DataLoader(Forked(one), None, num_workers=1, multiprocessing_context='fork',
+                                     collate_fn=list))),
+    lambda one: list(copy.deepcopy(one)), lambda one: list(pickle.loads(pickle.dumps(one)))],
+    ids=['forked', 'deepcopy', 'pickle'])
+def test_a_copy_does_not_wait_for_the_thread(chunks, copied):
+    one = sampler(20, 5, 2, seed=SEED)
+    chunks.may_finish.release()
+    first = next(iter(one))
+    chunks.started.get(timeout=60)
+    chunks.started.get(timeout=60)  # the second one is under way now
+    chunks.process = None
+    there = copied(one)
+    assert there == stream_samples(torch.arange(20), 20, 5, 2, SEED).tolist()
+    assert (there[0], there[0].key) == (first, first.key)

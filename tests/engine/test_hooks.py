@@ -88,7 +88,7 @@ def test_a_loss_that_is_not_finite(images, tmp_path):
         trained(cfg)
     good = tmp_path / 'run/epoch_1.pth'
     assert f'the last good checkpoint is {good}; lower the learning rate and resume from it' in str(error.value)
-    assert 'at iteration 10: training stops before any row is written back' in str(error.value)
+    assert 'at iteration 11: training stops before any row is written back' in str(error.value)
     # and it is good
     runner = trained(tiny_config(images, tmp_path / 'run', resume=True))
     assert_same(network_of(runner), network_of(trained(tiny_config(images, tmp_path / 'whole'))))
@@ -379,13 +379,13 @@ class PrefetchedHook(Hook):
     def before_train(self, runner):
         self.announced, self.came = [], []
         head = runner.model.head
-        prefetch = head.prefetch
+        activate = head.activate
 
-        def recording(ids):
-            self.announced.append(ids.tolist())
-            prefetch(ids)
+        def recording(ids, upcoming):
+            self.announced.append(upcoming.tolist())
+            return activate(ids, upcoming)
 
-        head.prefetch = recording
+        head.activate = recording
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         self.came.append([int(sample.sample_idx) for sample in data_batch['data_samples']])
@@ -402,9 +402,9 @@ def test_hardest_of_all_classes_without_epochs(images, tmp_path):
 
 @pytest.mark.parametrize('loop', [dict(type='EpochBasedTrainLoop', max_epochs=2),
                                   dict(type='IterBasedTrainLoop', max_iters=12, _delete_=True)])
-def test_the_next_batch_is_announced_to_a_table_on_disk(images, tmp_path, loop):
+def test_the_next_batch_is_announced(images, tmp_path, loop):
     cfg = tiny_config(images, tmp_path / 'run', **{
-        'model.head.table': 'disk', 'param_scheduler': [], 'train_cfg': loop,
+        'param_scheduler': [], 'train_cfg': loop,
         'default_hooks.checkpoint.by_epoch': 'max_epochs' in loop})
     cfg.custom_hooks.append(dict(type='PrefetchedHook'))
     hook = next(hook for hook in trained(cfg).hooks if isinstance(hook, PrefetchedHook))

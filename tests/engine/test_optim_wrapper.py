@@ -1,10 +1,17 @@
+from contextlib import contextmanager
+from itertools import combinations, product
 from unittest.mock import patch
 
 import pytest
 import torch
+from mmengine.logging import MessageHub
+from mmengine.optim import OptimWrapper
+from torch.distributed.fsdp.sharded_grad_scaler import ShardedGradScaler
 
 from pic_plugin.engine import AmpWeightCorrectingOptimWrapper, WeightCorrectingOptimWrapper
 from pic_plugin.sharding import Ranks
+from tests.ranks import run_ranks
+from tests.waits import CountWaits
 
 
 def parameters():
@@ -17,6 +24,17 @@ def tracking(params, **kwargs):
     wrapper.track_rows(params[1], Ranks())
     wrapper.row_momentum = torch.zeros(3, 2)
     return wrapper
+
+
+@contextmanager
+def scaler_on_the_cpu():
+    """mmengine's AMP asks for an accelerator; torch's scalers work on the CPU as well."""
+    with patch('mmengine.optim.optimizer.amp_optimizer_wrapper.is_cuda_available', return_value=True), \
+            patch('mmengine.optim.optimizer.amp_optimizer_wrapper.GradScaler',
+                  lambda **kwargs: torch.amp.GradScaler('cpu', **kwargs)), \
+            patch('torch.distributed.fsdp.sharded_grad_scaler.ShardedGradScaler',
+                  lambda **kwargs: ShardedGradScaler('cpu', **kwargs)):
+        yield
 
 
 @pytest.mark.parametrize('optimizer, message', [
@@ -67,10 +85,7 @@ def test_a_step_that_a_fused_optimizer_skips_is_not_logged(found_inf, steps):
 def test_a_step_that_the_gradient_scaler_skips_is_not_logged(overflow, fused):
     params = parameters()
     before = params[0].clone()
-    # mmengine's AMP asks for an accelerator; torch's scaler works on the CPU as well
-    with patch('mmengine.optim.optimizer.amp_optimizer_wrapper.is_cuda_available', return_value=True), \
-            patch('mmengine.optim.optimizer.amp_optimizer_wrapper.GradScaler',
-                  lambda **kwargs: torch.amp.GradScaler('cpu', **kwargs)):
+    with scaler_on_the_cpu():
         wrapper = AmpWeightCorrectingOptimWrapper(
             optimizer=torch.optim.SGD(params, lr=0.1, momentum=0.9, fused=fused), loss_scale=dict(init_scale=4.0))
     wrapper.track_rows(params[1], Ranks())
@@ -79,6 +94,102 @@ def test_a_step_that_the_gradient_scaler_skips_is_not_logged(overflow, fused):
     assert len(wrapper.step_log) == (0 if overflow else 1)
     assert torch.equal(params[0], before) == overflow
     assert wrapper.state_dict()['loss_scaler']['scale'] == (2.0 if overflow else 4.0)
+
+
+@pytest.mark.parametrize('clip_grad', [dict(max_norm=0.5), dict(max_norm=0.5, norm_type='inf'), dict(max_norm=1e3),
+                                       dict(type='value', clip_value=0.1)])
+def test_on_one_rank_clips_with_the_bits_of_mmengine(clip_grad):
+    results = []
+    for kind in (OptimWrapper, WeightCorrectingOptimWrapper):
+        params = parameters()
+        frozen = torch.nn.Parameter(torch.ones(1))
+        wrapper = kind(torch.optim.SGD([*params, frozen], lr=0.1, momentum=0.9), clip_grad=dict(clip_grad))
+        wrapper.message_hub = MessageHub(kind.__name__)
+        if kind is WeightCorrectingOptimWrapper:
+            wrapper.track_rows(params[1], Ranks())
+        for _ in range(3):
+            wrapper.update_params(sum((p**3).sum() for p in params))
+        logged = [buffer.data[0].tolist() for buffer in wrapper.message_hub.log_scalars.values()]
+        results.append([[p.tolist() for p in params], logged])
+    assert results[0] == results[1]
+    assert len(results[0][1]) == ('type' not in clip_grad)
+
+
+def test_an_infinite_norm_may_be_an_error():
+    params = parameters()
+    wrapper = WeightCorrectingOptimWrapper(torch.optim.SGD(params, lr=0.1), clip_grad=dict(
+        max_norm=0.5, error_if_nonfinite=True))
+    wrapper.update_params(params[0].sum())
+    with pytest.raises(RuntimeError, match='The total norm of order 2.0 of the gradients is inf'):
+        wrapper.update_params(torch.inf * params[0].sum())
+
+
+@pytest.mark.parametrize('clip_grad', [None, dict(max_norm=0.5)])
+@pytest.mark.parametrize('fused', [False, True])
+def test_without_a_scaler_the_host_waits_for_nothing(fused, clip_grad):
+    params = parameters()
+    with scaler_on_the_cpu():
+        wrapper = AmpWeightCorrectingOptimWrapper(
+            optimizer=torch.optim.SGD(params, lr=0.1, momentum=0.9, fused=fused), loss_scale=dict(enabled=False),
+            dtype='bfloat16', clip_grad=clip_grad and dict(clip_grad))
+    wrapper.track_rows(params[1], Ranks())
+    for i in range(3):
+        with CountWaits() as waits:
+            wrapper.update_params(sum(p.sum() for p in params))
+        if i:  # mmengine's log takes the first norm
+            assert waits.count == 0
+    assert len(wrapper.step_log) == 3
+
+
+def rank_cases(world_size):
+    """On which ranks something overflows in the first step, and the options."""
+    spoilt = [ranks for count in range(world_size + 1) for ranks in combinations(range(world_size), count)]
+    return list(product(spoilt, (False, True), (None, dict(max_norm=0.5)), (1, 2)))
+
+
+def two_steps(rank, world_size):
+    """Of each case: the network and this rank's rows after two steps, the length of the log, and the scale."""
+    ranks = Ranks.of_world()
+    results = []
+    for spoilt, fused, clip_grad, counts in rank_cases(world_size):
+        net, rows = torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.ones(3, 2))
+        with scaler_on_the_cpu():
+            wrapper = AmpWeightCorrectingOptimWrapper(
+                optimizer=torch.optim.SGD([net, rows], lr=0.1, momentum=0.9, fused=fused),
+                loss_scale=dict(init_scale=4.0), clip_grad=clip_grad and dict(clip_grad), accumulative_counts=counts)
+        wrapper.track_rows(rows, ranks)
+        for i in range(2 * counts):
+            loss = loss_of(net, rows, rank)
+            wrapper.update_params(loss * torch.inf if i == 0 and rank in spoilt else loss)
+        results.append((net.detach(), rows.detach(), len(wrapper.step_log), wrapper.loss_scaler.get_scale()))
+    return results
+
+
+def loss_of(net, rows, rank):
+    return (net * torch.tensor([1.0, -2.0])).sum() + (rank + 1) * rows[1].sum()
+
+
+@pytest.mark.parametrize('world_size', [1, 2, 3])
+def test_a_step_that_overflows_on_any_rank_is_skipped_by_all(world_size):
+    found = run_ranks(two_steps, world_size)
+    for i, (spoilt, _, clip_grad, _) in enumerate(rank_cases(world_size)):
+        steps = 1 if spoilt else 2
+        # in one process, with the steps that are left
+        net, *rows = params = [torch.nn.Parameter(torch.ones(2, dtype=torch.float64))] + [
+            torch.nn.Parameter(torch.ones(3, 2, dtype=torch.float64)) for _ in range(world_size)]
+        sgd = torch.optim.SGD(params, lr=0.1, momentum=0.9)
+        for _ in range(steps):
+            sgd.zero_grad()
+            sum(loss_of(net, r, rank) for rank, r in enumerate(rows)).backward()
+            net.grad /= world_size
+            if clip_grad:
+                torch.nn.utils.clip_grad_norm_(params, **clip_grad)
+            sgd.step()
+        for rank in range(world_size):
+            rank_net, rank_rows, logged, scale = found[rank][i]
+            torch.testing.assert_close(rank_net.double(), net.detach(), rtol=1e-6, atol=1e-6)
+            torch.testing.assert_close(rank_rows.double(), rows[rank].detach(), rtol=1e-6, atol=1e-6)
+            assert (logged, scale) == (steps, 2.0 if spoilt else 4.0)
 
 
 def test_state_has_the_log_and_not_the_rows_momentum():

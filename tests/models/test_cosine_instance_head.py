@@ -145,11 +145,15 @@ def test_a_batch_of_which_nothing_is_left():
 
 
 def test_a_loss_that_is_not_finite_stops_before_rows_are_written():
+    """It is looked at when the device has long computed it: one batch late."""
     head = allocated()
     ids = torch.tensor([1, 2])
     head.activate(ids)
     head.loss(torch.full((1, 2, 4), torch.nan), ids)
     head.weight.data.fill_(torch.nan)  # what the step makes of it
+    head.activate(torch.arange(3, 11))
     with pytest.raises(FloatingPointError, match='loss must be finite, got nan'):
-        head.activate(torch.arange(3, 11))
+        head.activate(torch.arange(11, 13))
+    with pytest.raises(FloatingPointError, match='loss must be finite, got nan'):
+        head.check_finite()
     assert head.allocated.rows.table.clocks.eq(0).all()

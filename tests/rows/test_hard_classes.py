@@ -26,9 +26,19 @@ def on_a_rank(rank, world_size, num_negatives, queries):
     found = []
     for ids in torch.arange(NUM_INSTANCES + 1).view(4, 6) % NUM_INSTANCES:
         head.activate(ids[rank::world_size])
-        hard = head.allocated.hard_classes.of_batch(head._batch_ids)
-        found.append(hard.transpose(0, 1).flatten(0, 1))
+        found.append(classes_of_batch(head).transpose(0, 1).flatten(0, 1)[:, 1:])
     return torch.cat(found), head.gather_rows()[0]
+
+
+def classes_of_batch(head):
+    """``[R, B, 1 + K]``, the ids of the classes that the batch's samples are labelled with, on whichever rank."""
+    _, ranks, rows, *_ = head.allocated
+    ids = torch.full((len(head.weight), ), -1)
+    everything = torch.arange(NUM_INSTANCES)
+    here = rows.slots(everything)
+    ids[here[here >= 0]] = everything[here >= 0]
+    found = ids[head._batch_slots.clamp(min=0)].masked_fill(head._batch_slots < 0, -1)
+    return ranks.max_(found)  # one rank has each
 
 
 def brute_force(weight, ids, candidates):
@@ -72,4 +82,4 @@ def few_rows(rank, world_size):
     head.allocate_rows(2, 3, wrapper, Ranks.of_world(), seed=2)
     head.find_hard_classes()
     head.activate(torch.tensor([rank % 2]))
-    return head._batch_classes[:, 0, 1:]
+    return classes_of_batch(head)[:, 0, 1:]

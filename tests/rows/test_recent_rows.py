@@ -1,4 +1,5 @@
 """Slots of two ranks, in one process: what they hold, how they grow, and rows that wait for a step."""
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -84,9 +85,77 @@ def test_a_row_with_a_gradient_that_waits_is_not_evicted():
     rows.optimizer.step_log.append(0.1, 0.9, 0.0)
     rows.weight.grad = None
     rows.activate(torch.tensor([20]))
+    rows.activate(torch.tensor([20]))  # by the next batch, at the latest, they are written
     written = rows.table.read(torch.tensor([0, 1, 3]))
     torch.testing.assert_close(written.weight, INITIAL[[0, 1, 3]] + 5)
     assert written.clock.tolist() == [1, 1, 1]
+
+
+def test_rows_that_come_are_read_ahead():
+    rows = rows_of_rank(0, num_ranks=1)
+    read, table_read = [], rows.table.read
+
+    def recording(ids, records=None):
+        read.append((ids.tolist(), threading.current_thread() is threading.main_thread()))
+        return table_read(ids, records)
+
+    rows.table.read = recording
+    rows.activate(torch.tensor([1, 2]), torch.tensor([2, 9, 3, 9, -1]))  # as announced: 2 is at hand, 9 comes twice
+    rows.activate(torch.tensor([2, 9, 3, 9]), torch.tensor([5, 6, 7]))
+    rows.activate(torch.tensor([5, 7]))  # 6 cannot be read
+    rows.activate(torch.tensor([8]))  # nobody knew
+    assert read == [([1, 2], True), ([3, 9], False), ([5, 6, 7], False), ([8], True)]
+    for i in (1, 2, 3, 5, 7, 8, 9):
+        assert torch.equal(rows.weight.data[rows.slots(torch.tensor(i))], INITIAL[i])
+    assert rows.slots(torch.tensor(6)) == -1
+
+
+def test_what_was_read_ahead_is_caught_up_when_it_comes():
+    """A step is made between reading and coming."""
+    rows = rows_of_rank(0, num_ranks=1)
+    rows.activate(torch.arange(12))
+    rows.activate(torch.arange(12, 24))  # the first twelve leave
+    rows.optimizer.row_momentum.fill_(0.5)
+    rows.activate(torch.arange(24, 36), torch.arange(12, 24))  # and these, which come again
+    rows.optimizer.step_log.append(0.1, 0.9, 0.01)
+    rows.activate(torch.arange(12, 24))
+    momentum = 0.9 * 0.5 + 0.01 * INITIAL[12:24]
+    torch.testing.assert_close(rows.weight.data[rows.slots(torch.arange(12, 24))], INITIAL[12:24] - 0.1 * momentum)
+    torch.testing.assert_close(rows.optimizer.row_momentum[rows.slots(torch.arange(12, 24))], momentum)
+
+
+def test_nothing_is_written_that_does_not_pass_the_check():
+    rows = rows_of_rank(0, num_ranks=1)
+    rows.activate(torch.arange(12))
+
+    def refuse():
+        raise FloatingPointError('not finite')
+
+    rows.activate(torch.arange(12, 24), check=refuse)
+    with pytest.raises(FloatingPointError, match='not finite'):
+        rows.activate(torch.arange(24, 30))
+    assert rows.table.clocks.eq(0).all()
+
+
+def test_what_goes_wrong_in_the_thread_is_raised():
+    rows = rows_of_rank(0, num_ranks=1)
+    rows.activate(torch.arange(12))
+
+    def fail(*_):
+        raise OSError('I/O error')
+
+    rows.table.write = fail
+    rows.activate(torch.arange(12, 24))
+    with pytest.raises(OSError, match='I/O error'):
+        rows.settle()
+
+
+def test_a_batch_tells_where_its_rows_are():
+    rows = rows_of_rank(0)  # ids 0 to 19 of two ranks
+    batch = rows.activate(torch.tensor([[3, -5, 30], [7, 3, -1]]))
+    assert torch.equal(batch.slots, rows.slots(torch.tensor([[3, -5, 30], [7, 3, -1]])))
+    assert (batch.slots >= 0).tolist() == [[True, False, False], [True, True, False]]
+    assert batch.readable.tolist() == [[True, False, True], [True, True, False]]
 
 
 @pytest.mark.parametrize('block', [Block(0, 0), Block(3, 9)])
@@ -95,6 +164,6 @@ def test_all_rows(block):
     assert len(rows.weight) == max(1, len(block))  # never an empty column of logits
     ids = torch.arange(12)
     expected = [i - block.start if block.start <= i < block.stop else -1 for i in range(12)]
-    assert rows.slots(ids).tolist() == expected
+    assert rows.slots(ids).tolist() == rows.activate(ids).slots.tolist() == expected
     assert torch.equal(rows.present().weight, INITIAL[block.start:block.stop])
     assert (rows.active is None) == (len(block) > 0)

@@ -8,6 +8,7 @@ from pic_plugin.engine import WeightCorrectingOptimWrapper
 from pic_plugin.models import CosineInstanceHead
 from pic_plugin.rows import DiskTable, MemoryTable, room
 from pic_plugin.sharding import Ranks
+from pic_plugin.sharding import ranks as ranks_module
 from tests.ranks import run_ranks
 
 BYTES_PER_ROW = 2 * 4 * 4 + 4  # weight and momentum of 4 channels, and a clock
@@ -57,6 +58,26 @@ def test_the_ranks_of_a_machine_share_its_disk(tmp_path):
     assert run_ranks(on_a_rank, 2, str(tmp_path), needed) == [None, None]
     for message in run_ranks(on_a_rank, 2, str(tmp_path), needed - 1):
         assert f'needs {needed:,} bytes' in message
+
+
+def on_a_machine_of_its_own(rank, world_size, folder, table_dir):
+    ranks_module.platform.node = lambda: f'machine-{rank}'
+    head = CosineInstanceHead(8, 4, table='disk', table_dir=table_dir)
+    wrapper = WeightCorrectingOptimWrapper(torch.optim.SGD(head.parameters(), lr=0.1, momentum=0.9))
+    ranks = Ranks.of_world()
+    wrapper.track_rows(head.weight, ranks)
+    try:
+        head.allocate_rows(30, 4, wrapper, ranks, 0, folder)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def test_several_machines_need_a_local_folder(tmp_path):
+    for message in run_ranks(on_a_machine_of_its_own, 2, str(tmp_path / 'shared'), None):
+        assert 'model.head.table_dir must be given' in message
+    assert not (tmp_path / 'shared').exists()
+    assert run_ranks(on_a_machine_of_its_own, 2, str(tmp_path / 'shared'), str(tmp_path / 'local')) == [None, None]
 
 
 @pytest.mark.parametrize('options, message', [

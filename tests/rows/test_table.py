@@ -1,8 +1,6 @@
 """Both kinds of table."""
 import os
 import resource
-import threading
-from concurrent.futures import Future
 
 import pytest
 import torch
@@ -64,7 +62,6 @@ def test_equals_a_dict(tmp_path_factory, writes, since, piece, scanned, mapped):
             expected = {}
             for number, (ids, clock) in enumerate(writes):
                 rows = some_rows(len(ids), [clock] * len(ids), number)
-                kind.prefetch(torch.tensor(ids, dtype=torch.int64))
                 kind.write(torch.tensor(ids, dtype=torch.int64), rows)
                 expected.update({i: tuple(t[place] for t in rows) for place, i in enumerate(ids)})
             got = kind.read(torch.tensor(list(expected), dtype=torch.int64))
@@ -115,32 +112,17 @@ def test_the_file_is_sparse_and_has_no_name(tmp_path):
     ids = torch.tensor([5, 50_000_000])
     zeros = torch.zeros(2, 128)
     table.write(ids, RowState(zeros, zeros, torch.tensor([1, 2])))
-    table.finish_writing()
     assert os.fstat(table._files[0]._file.fileno()).st_size == 100_000_000 * 1024
     os.fsync(table._files[0]._file.fileno())
     assert table.bytes_on_disk < 100_000
     assert list(tmp_path.iterdir()) == []  # nothing is left of a run that dies
 
 
-def test_a_write_does_not_wait_and_a_read_waits_for_it(tmp_path, monkeypatch):
-    table = DiskTable(BLOCK, 4, 0.01, 3, torch.float64, tmp_path)
-    go_on, write = threading.Event(), table._write
-
-    def slow_write(*args):
-        assert go_on.wait(60)
-        write(*args)
-
-    monkeypatch.setattr(table, '_write', slow_write)
-    rows = some_rows(1, [7])
-    table.write(torch.tensor([12]), rows)  # returns
-    assert table.clocks[2] == 0
-    go_on.set()
-    assert torch.equal(table.read(torch.tensor([12])).weight, rows.weight)
-
-
-def test_what_goes_wrong_while_writing_is_raised(tmp_path):
-    table = DiskTable(BLOCK, 4, 0.01, 3, torch.float64, tmp_path)
-    table._written = Future()
-    table._written.set_exception(OSError('I/O error'))
-    with pytest.raises(OSError, match='I/O error'):
-        table.read(torch.tensor([12]))
+def test_reads_into_memory_that_is_given(build):
+    table = build()
+    table.write(torch.tensor([12]), some_rows(1, [5]))
+    records = torch.full((3, 2, 4), torch.nan, dtype=torch.float64)
+    rows = table.read(torch.tensor([39, 12, 10]), records)
+    assert rows.weight.data_ptr() == records.data_ptr()
+    expected = table.read(torch.tensor([39, 12, 10]))
+    assert torch.equal(records, torch.stack([expected.weight, expected.momentum], 1))

@@ -23,8 +23,8 @@ from pic_plugin.sharding import Ranks
 _WARM = 2
 _LARGER = 4  # times K, or N, in the runs that must move as many bytes
 _PARTS = {
-    'ids': ('activate', 'all_gather'),
-    'features forward': ('loss', 'all_gather'),
+    'ids': ('activate', 'all_gather_into_tensor'),
+    'features forward': ('loss', 'all_gather_into_tensor'),
     'softmax numbers': ('loss', 'all_reduce'),
     'features backward': ('backward', 'reduce_scatter_tensor'),
 }
@@ -37,7 +37,7 @@ def ring_all_reduce(num_bytes: int, num_ranks: int) -> float:
 
 # from what a collective is called with, the bytes that this rank receives
 _RECEIVED: dict[str, Callable[..., float]] = {
-    'all_gather': lambda out, tensor: (len(out) - 1) * tensor.nbytes,
+    'all_gather_into_tensor': lambda out, tensor: out.nbytes - tensor.nbytes,
     'all_reduce': lambda tensor, _: ring_all_reduce(tensor.nbytes, dist.get_world_size()),
     # gloo sends what an all-reduce does: the loopback shows the difference
     'reduce_scatter_tensor': lambda out, tensor: tensor.nbytes - out.nbytes,

@@ -1,7 +1,7 @@
 """What is compared: heads of instance classification that make one whole step each."""
 import os
 import tempfile
-from typing import Any, Optional
+from typing import Any, Optional, cast
 from unittest.mock import patch
 
 import torch
@@ -13,7 +13,7 @@ from pic_plugin.engine import WeightCorrectingOptimWrapper
 from pic_plugin.functional.cosine_softmax import cosine_softmax_loss
 from pic_plugin.functional.windows import stream_samples
 from pic_plugin.models import CosineInstanceHead
-from pic_plugin.rows import RowState
+from pic_plugin.rows import RecentRows, RowState
 from pic_plugin.sharding import Ranks
 
 TEMPERATURE = 0.2
@@ -143,7 +143,8 @@ class Ours(Head):
         # a file for 10^9 rows would not fit if all of them were visited, which takes longer than a benchmark
         with patch('pic_plugin.models.cosine_instance_head.check_disk'):
             self.head.allocate_rows(num_instances, 1, self.wrapper, Ranks(), 0, self._folder.name)
-        self.table = self.head.allocated.rows.table
+        self.rows = cast(RecentRows, self.head.allocated.rows)
+        self.table: Any = self.rows.table
         if fill:
             self._visit_all(num_instances, num_channels)
         for start in range(0, num_negatives, _ACTIVATED_ROWS):
@@ -160,9 +161,7 @@ class Ours(Head):
     def step(self, features: Tensor, ids: Tensor, upcoming: Optional[Tensor] = None) -> float:
         """Over the recent classes; moves rows, catches them up, and has the next ones read ahead."""
         features.requires_grad_()
-        self.head.activate(ids)
-        if self.head.table == 'disk' and upcoming is not None:
-            self.head.prefetch(upcoming)
+        self.head.activate(ids, upcoming)
         loss = self.head.loss(features[None], ids)
         self.wrapper.update_params(loss)
         return loss.item()
@@ -173,7 +172,7 @@ class Ours(Head):
 
     def bytes_on_disk(self) -> int:
         """Of the table."""
-        self.table.finish_writing()
+        self.rows.finish()
         os.sync()  # room is made when the pages are written out
         return self.table.bytes_on_disk
 

@@ -48,7 +48,8 @@ def configs(backbone: dict, width: int, negatives: int) -> dict[str, dict]:
     classifier = dict(type='LinearClsHead', num_classes=_CLASSES)
     instances = dict(type='CosineInstanceHead', in_channels=_CHANNELS, temperature=0.2)
     contrast = dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=0.2)
-    pic = dict(type='PIC', backbone=backbone, neck=neck, data_preprocessor=unlabelled)
+    pic = dict(type='PIC', backbone=backbone, neck=neck,
+               data_preprocessor=dict(type='InstanceDataPreprocessor', **normalise))
     return {
         SUPERVISED: dict(type='ImageClassifier', backbone=backbone, neck=pool,
                          head=dict(**classifier, in_channels=width), data_preprocessor=labelled),

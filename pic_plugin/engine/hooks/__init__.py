@@ -5,8 +5,9 @@ from .device_settings_hook import DeviceSettingsHook
 from .instance_checkpoint_hook import InstanceCheckpointHook
 from .instance_rows_hook import InstanceRowsHook
 from .knn_hook import KNNHook
+from .runtime_info_hook import DeferredRuntimeInfoHook
 
 __all__ = [
-    'CheckBackboneHook', 'ContrastivePriorHook', 'DeviceSettingsHook', 'InstanceCheckpointHook', 'InstanceRowsHook',
-    'KNNHook'
+    'CheckBackboneHook', 'ContrastivePriorHook', 'DeferredRuntimeInfoHook', 'DeviceSettingsHook',
+    'InstanceCheckpointHook', 'InstanceRowsHook', 'KNNHook'
 ]

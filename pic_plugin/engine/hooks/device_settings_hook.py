@@ -57,7 +57,8 @@ class DeviceSettingsHook(Hook):
             return
         for parameter, state in runner.optim_wrapper.optimizer.state.items():
             for name, value in state.items():
-                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                if isinstance(value, Tensor) and value.shape == parameter.shape and \
+                        value.stride() != parameter.stride():
                     state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
         if self.compile_backbone:
             backbone.compile(**(self.compile_backbone if isinstance(self.compile_backbone, dict) else {}))

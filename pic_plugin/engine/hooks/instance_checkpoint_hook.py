@@ -71,7 +71,8 @@ class InstanceCheckpointHook(CheckpointHook):
         scalars = checkpoint['message_hub']['log_scalars']
         for name, (values, counts) in scalars.items():
             scalars[name] = HistoryBuffer(values.tolist(), counts.tolist())
-        self._to_restore = Path(path).parent, meta.pop('instance_rows')
+        # mmengine puts a checkpoint's tensors where the network is; rows are found and counted on the host
+        self._to_restore = Path(path).parent, apply_to(meta.pop('instance_rows'), torch.is_tensor, torch.Tensor.cpu)
 
     def before_train(self, runner: Runner) -> None:
         """Check that resuming is exact, and read the rows.
@@ -160,6 +161,8 @@ class InstanceCheckpointHook(CheckpointHook):
             for old in dropped:
                 (out_dir / self.filename_tmpl.format(old)).unlink(missing_ok=True)
             _remove_unnamed_rows(out_dir)
+        # rank 0's files may take longer than NCCL lets the others wait; the host's group has more patience
+        ranks.barrier()
 
     def _check_interval(self, runner: Runner) -> None:
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
@@ -173,7 +176,7 @@ class InstanceCheckpointHook(CheckpointHook):
                                  f'{counts}: the gradients that were not applied yet would be lost on resume')
 
     def _restore(self, runner: Runner, folder: Path, saved: dict[str, Any]) -> None:
-        num_instances, ranks, rows, _ = instance_head(runner).allocated
+        num_instances, ranks, rows, *_ = instance_head(runner).allocated
         data = _data_identity(runner)
         if saved['num_instances'] != num_instances:
             raise ValueError(f'the checkpoint is of a data set of {saved["num_instances"]} images, got one of '

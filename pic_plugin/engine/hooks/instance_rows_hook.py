@@ -89,9 +89,7 @@ class InstanceRowsHook(Hook):
                 ids[i] = -1 - ids[i]
         head = instance_head(runner)
         with way_back(runner):
-            batch_ids = head.activate(ids)
-        if head.table == 'disk' and isinstance(runner.train_dataloader.sampler, SlidingWindowSampler):
-            head.prefetch(_next_batch(runner))
+            batch_ids = head.activate(ids, _next_batch(runner))
         self._count_unreadable(batch_ids, head.allocated.num_instances)
 
     def after_train(self, runner: Runner) -> None:
@@ -106,9 +104,11 @@ class InstanceRowsHook(Hook):
                              f'max_unreadable_share={self.max_unreadable_share}; the log names them')
 
 
-def _next_batch(runner: Runner) -> Tensor:
-    """``[B]`` int64, the indices that come next on this rank; where an epoch ends with fewer, -1 fills them up."""
+def _next_batch(runner: Runner) -> Optional[Tensor]:
+    """``[B]`` int64, the indices that come next on this rank, -1 to fill up; None where no sampler knows them."""
     sampler, batch_size = runner.train_dataloader.sampler, batch_size_per_rank(runner)
+    if not isinstance(sampler, SlidingWindowSampler):
+        return None
     epoch, batch = divmod(runner.iter + 1, len(runner.train_dataloader))
     start = batch * batch_size
     upcoming = sampler.samples(epoch, start, min(start + batch_size, len(sampler)))

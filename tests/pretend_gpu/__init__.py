@@ -1,0 +1,1 @@
+"""A pretend GPU, and what is trained on it; docs/pretend_gpu.md says what that proves."""
