@@ -74,15 +74,12 @@ class RecentRows:
         self._transfers = Transfers(weight.device)
         self._thread = ThreadPoolExecutor(1, 'RecentRows', self._transfers.use_in_this_thread)
         self._ahead: Optional[Future[Optional[_Fetched]]] = None  # what the thread is doing
-        self._check: Callable[[], None] = no_check  # of the last batch
         self._fill()
 
     def activate(self, ids: Tensor, upcoming: Optional[Tensor] = None,
                  check: Callable[[], None] = no_check) -> ActiveBatch:
         """Make the classes of a batch the most recent ones; see :meth:`Rows.activate`."""
         fetched = self.finish()
-        self._check()
-        self._check = check
         change = self.recent.visit(ids[ids >= 0])
         vacated = self._local_slot[change.left_slots]
         self._local_slot[change.left_slots] = -1
@@ -96,8 +93,7 @@ class RecentRows:
                                                        lambda: [self.slots(ids), ids >= 0])
         coming = ids.new_empty(0) if upcoming is None else upcoming[self.block.contains(upcoming)]
         coming = coming[self.slots(coming) < 0].unique()
-        if left is not None or len(coming):
-            self._ahead = self._thread.submit(self._write_and_fetch, left, check, coming)
+        self._ahead = self._thread.submit(self._write_and_fetch, left, check, coming)
         return ActiveBatch(batch_slots, readable)
 
     def slots(self, ids: Tensor) -> Tensor:
@@ -251,7 +247,8 @@ class RecentRows:
         """What the thread does: in this order, since what comes may be what has just left."""
         if left is not None:
             left.records.arrive()  # what the check looks at was sent before: nobody waits for it again
-            check()
+        check()
+        if left is not None:
             self._write(left)
         return self._fetch(coming) if len(coming) else None
 

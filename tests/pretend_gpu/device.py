@@ -7,11 +7,13 @@ copies that do not wait are as late as they may be; docs/pretend_gpu.md has the 
 engine counts devices once): tests run on it in processes of their own.
 """
 import contextlib
+import functools
 import sys
 import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple, Optional
 
 import torch
@@ -37,6 +39,7 @@ _under_way: list['_Copy'] = []
 _faults: list[str] = []  # found where nothing can be raised
 _waits: list['Wait'] = []
 _kernels: Counter = Counter()
+_logs_taken = 0
 
 
 class DeviceError(RuntimeError):
@@ -56,7 +59,9 @@ class Wait(NamedTuple):
 
 def take_log() -> tuple[list[Wait], Counter]:
     """The waits of all threads, and the kernels by operator, since the last call."""
+    global _logs_taken
     with _lock:
+        _logs_taken += 1
         out = _waits.copy(), _kernels.copy()
         _waits.clear()
         _kernels.clear()
@@ -262,12 +267,17 @@ def _bytes(tensor: Tensor) -> Tensor:
     return tensor.contiguous().view(-1).view(torch.uint8)  # NaN is NaN
 
 
+def _is_dense(tensor: Tensor) -> bool:
+    span = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride()))
+    return tensor.numel() in (0, span)
+
+
 def _copy(target: Tensor, source: Tensor, non_blocking: bool, operator: str) -> None:
     """Between host and device; as in CUDA's Copy.cu what has to be converted goes by memory that is not pinned."""
     to_host = isinstance(source, DeviceTensor)
     host = target if to_host else source
-    late = non_blocking and is_pinned(host) and target.dtype == source.dtype and target.shape == source.shape and (
-        target.is_contiguous() and source.is_contiguous())
+    alike = (target.dtype, target.shape, target.stride()) == (source.dtype, source.shape, source.stride())
+    late = non_blocking and is_pinned(host) and alike and _is_dense(host)
     when = use([source], []) if to_host else use([], [target])
     if late:
         inner = source._inner if to_host else target._inner.copy_(source)
@@ -459,6 +469,18 @@ def _in_half_precision(func: Any) -> Callable:
     return call
 
 
+def _submit(submit: Callable, *args: Any, **kwargs: Any) -> Future:
+    future = submit(*args, **kwargs)
+    future.logs_taken = _logs_taken
+    return future
+
+
+def _result(result: Callable, future: Future, timeout: Optional[float] = None) -> Any:
+    if getattr(future, 'logs_taken', None) == _logs_taken:  # work of this iteration, which may wait for the device
+        log_wait('worker', 'result')
+    return result(future, timeout)
+
+
 _library, _any_library = torch.library.Library('aten', 'IMPL'), torch.library.Library('_', 'IMPL')
 
 
@@ -494,5 +516,7 @@ def install() -> None:
                          (Tensor, ('new_empty', 'new_zeros'))):
         for name in names:
             setattr(owner, name, _pinning(getattr(owner, name)))
+    ThreadPoolExecutor.submit = functools.partialmethod(functools.partial(_submit, ThreadPoolExecutor.submit))
+    Future.result = functools.partialmethod(functools.partial(_result, Future.result))
     # what the tensors of a GPU are to torch's optimizers
     torch.utils._foreach_utils._foreach_supported_types.append(DeviceTensor)
