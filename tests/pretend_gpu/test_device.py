@@ -243,7 +243,8 @@ def loads(path):
 
 
 @pytest.mark.parametrize('rule', [refuses, logs_waits, counts_kernels, copies_are_late, host_memory_is_left_alone,
-                                  streams_wait_for_each_other, memory_is_not_freed_too_early, workers_waits_are_told_apart, trains])
+                                  streams_wait_for_each_other, memory_is_not_freed_too_early,
+                                  workers_waits_are_told_apart, trains])
 def test_the_device(rule):
     pretending(rule)
 
