@@ -7,13 +7,14 @@ TRANSFER := work_dirs/transfer
 WHEELS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pic_plugin/wheels
 PIP := bin/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: help quickstart test test-upstream test-downstream ablation transfer bench clean
+.PHONY: help quickstart test test-upstream test-downstream test-gpu ablation transfer bench bench-gpu clean
 
 help:
 	@sed -n 1p Makefile | cut -c3-
 	@echo "make ablation: the digits with and without each part of the papers;  make transfer: every protocol, in small"
 	@echo "make test-upstream: the tests with OpenMMLab's own packages;  make clean: remove the environments"
 	@echo "make test-downstream: those of detection and segmentation"
+	@echo "make test-gpu, make bench-gpu: tests, time and memory on GPUs (docs/gpus.md)"
 
 # --- environments: a stamp says that one is complete ---
 
@@ -64,7 +65,7 @@ help:
 
 quickstart: .venv/.quickstart
 	.venv/bin/python tools/dataset_converters/write_digits.py data/digits
-	.venv/bin/python tools/train.py $(DIGITS) --work-dir $(QUICKSTART) --resume
+	.venv/bin/python tools/train.py $(DIGITS) --work-dir $(QUICKSTART) --resume --cpu
 	.venv/bin/python tools/evaluate_features.py $(DIGITS) $(QUICKSTART)
 
 test: .venv/.tests
@@ -78,6 +79,10 @@ test-upstream: .venv-upstream/.tests
 test-downstream: .venv-downstream/.complete
 	.venv-downstream/bin/python -m pytest tests/downstream
 
+# one after the other, so that no two share a GPU; what is left out, and why, is said at the end
+test-gpu: .venv/.tests
+	PIC_TEST_GPU=1 .venv/bin/python -m pytest --numprocesses 0 -rs tests/gpu
+
 ablation: .venv/.quickstart
 	.venv/bin/python tools/dataset_converters/write_digits.py data/digits
 	PYTHONWARNINGS=ignore .venv/bin/python tools/ablation.py work_dirs/ablation
@@ -85,7 +90,7 @@ ablation: .venv/.quickstart
 # every protocol to its end, in small, from a checkpoint and from random weights
 transfer: .venv-downstream/.complete
 	.venv-downstream/bin/python tools/dataset_converters/write_digits.py data/digits
-	.venv-downstream/bin/python tools/train.py $(DIGITS) --work-dir $(QUICKSTART) --resume
+	.venv-downstream/bin/python tools/train.py $(DIGITS) --work-dir $(QUICKSTART) --resume --cpu
 	.venv-downstream/bin/python tools/benchmark_suite.py $(QUICKSTART)/backbone.pth --suite digits --random \
 		--work-dir $(TRANSFER)
 	.venv-downstream/bin/python -m tests.downstream.small $(TRANSFER)/shapes
@@ -95,6 +100,9 @@ bench: .venv/.quickstart
 		PYTHONWARNINGS=ignore .venv/bin/python tools/benchmarks/$$name.py --out $(BENCHMARKS) || exit 1; \
 	done
 	.venv/bin/python tools/benchmarks/plot.py $(BENCHMARKS)
+
+bench-gpu: .venv/.quickstart
+	PYTHONWARNINGS=ignore .venv/bin/python tools/benchmarks/gpu_step.py --out $(BENCHMARKS)
 
 clean:
 	rm -rf .venv .venv-upstream .venv-downstream

@@ -35,10 +35,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--suite', choices=list(SUITES), default='imagenet')
     parser.add_argument('--only', nargs='+', metavar='PROTOCOL', help='leave out the others')
     parser.add_argument('--random', action='store_true', help='also start from random weights, for comparison')
-    parser.add_argument('--gpus', type=int, default=1, help='of this machine')
+    parser.add_argument('--gpus', type=int, default=1, help='of this machine; with --cpu, how many processes')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/benchmark_suite'))
     parser.add_argument('--auto-scale-lr', action='store_true', help='if there are fewer GPUs than the configs name')
-    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
+    parser.add_argument('--amp', nargs='?', const='auto', choices=['auto', 'bf16', 'fp16'],
+                        help='automatic mixed precision')
+    parser.add_argument('--cpu', action='store_true', help='train on the CPU, whether there are GPUs or not')
     parser.add_argument('--cfg-options', nargs='+', default=[], help='for every config')
     args = parser.parse_args()
     names = [protocol.name for table in SUITES[args.suite] for protocol in table.protocols]
@@ -92,7 +94,8 @@ def train(protocol: Protocol, checkpoint: Optional[Path], work_dir: Path, args: 
     command = [sys.executable, str(_ROOT / 'tools/train.py'), config] if args.gpus == 1 else \
         [str(_ROOT / 'tools/dist_train.sh'), config, str(args.gpus)]
     command += ['--work-dir', str(work_dir), '--resume', *(['--auto-scale-lr'] if args.auto_scale_lr else []),
-                *(['--amp'] if args.amp else []), *(['--cfg-options', *options] if options else [])]
+                *(['--amp', args.amp] if args.amp else []),
+                *(['--cpu'] if args.cpu else []), *(['--cfg-options', *options] if options else [])]
     environment = {**os.environ, 'CHECKPOINT': str(checkpoint.resolve()) if checkpoint else 'none',
                    'PYTHONPATH': os.pathsep.join([str(_ROOT), os.environ.get('PYTHONPATH', '')])}
     work_dir.mkdir(parents=True, exist_ok=True)

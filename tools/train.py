@@ -5,27 +5,42 @@ The configs under configs/pic pre-train; the others take a checkpoint: CHECKPOIN
 import argparse
 import gc
 import os
+import platform
+import re
+import shutil
+import sys
 from pathlib import Path
+from typing import Optional
+
+if '--cpu' in sys.argv:  # mmengine looks for GPUs when it is imported, and takes what it finds
+    os.environ['CUDA_VISIBLE_DEVICES'] = ''
 
 import torch
 from mmengine.config import Config, DictAction
+from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from pic_plugin.datasets import check_data
 
 _AMP = {'OptimWrapper': 'AmpOptimWrapper', 'WeightCorrectingOptimWrapper': 'AmpWeightCorrectingOptimWrapper'}
+_DRIVER = Path('/proc/driver/nvidia/version')
+# where each launcher says how many processes it starts on a machine
+_PROCESSES = {'pytorch': 'LOCAL_WORLD_SIZE', 'slurm': 'SLURM_NTASKS_PER_NODE', 'mpi': 'OMPI_COMM_WORLD_LOCAL_SIZE'}
 
 
 def parse_args() -> argparse.Namespace:
     """The options that mmpretrain's users know."""
-    parser = argparse.ArgumentParser(description='Train a model')
+    parser = argparse.ArgumentParser(description='Train a model', allow_abbrev=False)
     parser.add_argument('config', help='train config file path')
     parser.add_argument('--work-dir', help='where logs and checkpoints go; work_dirs/<config> by default')
     parser.add_argument(
         '--resume', nargs='?', const='auto',
         help='resume from this checkpoint, or, with no path, from the latest one in the work directory')
-    parser.add_argument('--amp', action='store_true', help='automatic mixed precision; needs a GPU')
+    parser.add_argument(
+        '--amp', nargs='?', const='auto', choices=['auto', 'bf16', 'fp16'],
+        help='automatic mixed precision, on a GPU; auto, or no value: bf16 where the GPU has it, fp16 elsewhere')
+    parser.add_argument('--cpu', action='store_true', help='train on the CPU, whether there are GPUs or not')
     parser.add_argument(
         '--auto-scale-lr', action='store_true',
         help='scale the learning rate by the batch size over all GPUs / auto_scale_lr.base_batch_size')
@@ -47,10 +62,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs', Path(args.config).stem))
     if args.amp:
-        if not torch.cuda.is_available():
-            raise ValueError('--amp needs a GPU, and torch sees none')
-        cfg.optim_wrapper.type = _AMP.get(cfg.optim_wrapper.type, cfg.optim_wrapper.type)
-        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+        use_amp(cfg, args.amp)
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
@@ -59,6 +71,82 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     return cfg
+
+
+def use_amp(cfg: Config, dtype: str) -> None:
+    """Train in ``bf16``, ``fp16`` or, for ``auto``, the one that suits the GPU."""
+    if not torch.cuda.is_available():
+        raise ValueError('--amp needs a GPU, and torch sees none')
+    if dtype == 'auto':
+        # mmcv's RoIAlign, which detectors have, knows float16 and no bfloat16
+        suits = torch.cuda.get_device_capability() >= (8, 0) and cfg.get('default_scope') != 'mmdet'
+        dtype = 'bf16' if suits else 'fp16'
+    cfg.optim_wrapper.type = _AMP.get(cfg.optim_wrapper.type, cfg.optim_wrapper.type)
+    if dtype == 'bf16':
+        # it has float32's range: nothing to scale, and no step to wait for and skip
+        cfg.optim_wrapper.update(dtype='bfloat16', loss_scale=dict(enabled=False))
+    else:
+        cfg.optim_wrapper.dtype = 'float16'
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def nvidia_driver() -> Optional[str]:
+    """The version of this machine's NVIDIA driver, None if it has none."""
+    if _DRIVER.is_file():
+        version = re.search(r'\d+\.\d+(\.\d+)?', _DRIVER.read_text())
+        return version[0] if version else 'unknown'
+    return 'unknown (see nvidia-smi)' if shutil.which('nvidia-smi') else None
+
+
+def why_no_gpu() -> str:
+    """Why torch sees no GPU, in its own words, with what decides it and the way out."""
+    try:
+        torch.cuda.init()
+        reason = 'no CUDA'
+    except (AssertionError, RuntimeError) as error:
+        reason = str(error).split('\n')[0].rstrip('.')
+    return (f'torch sees no GPU: {reason}.  torch {torch.__version__} is built for CUDA {torch.version.cuda}; NVIDIA '
+            f'driver: {nvidia_driver() or "none found"}; CUDA_VISIBLE_DEVICES: '
+            f'{os.environ.get("CUDA_VISIBLE_DEVICES", "not set")}.  CUDA 13 needs a driver of the 580 series or later, '
+            'CUDA 12 one of the 525 series or later: update the driver, or install torch for another CUDA as '
+            'docs/gpus.md shows; to train on the CPU, add --cpu')
+
+
+def fault_of(args: argparse.Namespace) -> Optional[str]:
+    """Why this process cannot train on what the user asked for, None if it can."""
+    if args.cpu:
+        if args.launcher in ('slurm', 'mpi'):
+            return f'--cpu wants --launcher none or pytorch (tools/dist_train.sh), got {args.launcher}'
+    elif get_device() == 'cpu':
+        hidden = os.environ.get('CUDA_VISIBLE_DEVICES') in ('', '-1')
+        if args.launcher != 'none' or (nvidia_driver() and not hidden):
+            return why_no_gpu()
+        print('torch sees no GPU: training on the CPU', flush=True)
+    elif get_device() == 'cuda' and args.launcher != 'none':
+        processes, gpus = int(os.environ.get(_PROCESSES[args.launcher], 1)), torch.cuda.device_count()
+        if processes > gpus:
+            return (f'each process needs a GPU of its own, and this machine has {processes} processes and {gpus} GPUs '
+                    f'(CUDA_VISIBLE_DEVICES: {os.environ.get("CUDA_VISIBLE_DEVICES", "not set")}): start fewer '
+                    'processes, or let each of them see all GPUs of its machine')
+    return None
+
+
+def stop_together(fault: Optional[str]) -> torch.distributed.Store:
+    """Stop every rank of every machine if one cannot start: the others would wait for it.
+
+    Returns:
+        Store: through which the ranks met; to be kept, since rank 0 may be its server.
+
+    Raises:
+        ValueError: with the first rank's ``fault`` that is not None.
+    """
+    store, rank, world_size = next(torch.distributed.rendezvous('env://'))
+    names = [f'fault of rank {i}' for i in range(world_size)]
+    store.set(names[rank], f'{platform.node()}, rank {rank}: {fault}' if fault else '')
+    faults = [text.decode() for text in store.multi_get(names) if text]
+    if fault or faults:
+        raise ValueError(fault or faults[0])
+    return store
 
 
 def use_gloo(cfg: Config) -> None:
@@ -70,9 +158,14 @@ def use_gloo(cfg: Config) -> None:
 def main() -> None:
     """Build the runner, and train."""
     args = parse_args()
+    fault = fault_of(args)
+    if args.launcher == 'pytorch' and not args.cpu:
+        store = stop_together(fault)  # noqa: F841
+    elif fault:
+        raise ValueError(fault)
     cfg = merge_args(Config.fromfile(args.config), args)
     check_data(cfg)
-    if cfg.launcher == 'pytorch' and not torch.cuda.is_available():
+    if args.launcher == 'pytorch' and args.cpu:
         use_gloo(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     runner.train()

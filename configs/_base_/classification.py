@@ -48,8 +48,11 @@ val_evaluator = dict(type='Accuracy', topk=(1, 5))
 val_cfg = dict()
 
 # runtime
-# mmengine deletes the oldest checkpoint before it writes the next: two, so that one is always there
-default_hooks = dict(checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2))
+env_cfg = dict(cudnn_benchmark=True)
+default_hooks = dict(
+    device=dict(channels_last=True),
+    # mmengine deletes the oldest checkpoint before it writes the next: two, so that one is always there
+    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2))
 custom_hooks = [
     dict(type='CheckBackboneHook'),
     # each rank has BatchNorm statistics of its own: average them before they are used or saved

@@ -22,15 +22,25 @@ def extract_features(model: BaseModel, loader: DataLoader, report: Optional[Repo
 
     Returns:
         tuple: features ``[M, C]`` float32, and labels ``[M]`` int64, both on the model's device.
+
+    Raises:
+        ValueError: if the loader is empty.
     """
     was_training = model.training
     model.eval()
-    features, labels = [], []
+    features: Optional[Tensor] = None
+    labels: list[int] = []
     for batch in reported(loader, 'batches of features', report):
-        batch = model.data_preprocessor(batch)
-        out = model(batch['inputs'], mode='tensor')
+        start = len(labels)
+        labels += [int(sample.gt_label) for sample in batch['data_samples']]  # before they are moved to the device
+        out = model(model.data_preprocessor(batch)['inputs'], mode='tensor')
         out = out[-1] if isinstance(out, (list, tuple)) else out
-        features.append(out.float().flatten(2).mean(2) if out.ndim > 2 else out.float())
-        labels += [int(sample.gt_label) for sample in batch['data_samples']]
+        out = out.float().flatten(2).mean(2) if out.ndim > 2 else out
+        if features is None:  # a bank fills gigabytes: it is never there twice
+            num_images = len(loader.sampler)  # type: ignore[arg-type]
+            features = out.new_empty(num_images, out.shape[1], dtype=torch.float32)
+        features[start:len(labels)] = out
     model.train(was_training)
-    return torch.cat(features), torch.tensor(labels, device=features[0].device)
+    if features is None:
+        raise ValueError('the loader must give at least one image to extract features of, and is empty')
+    return features[:len(labels)], torch.tensor(labels, device=features.device)

@@ -37,8 +37,9 @@ def linear_accuracy(data: Labelled, seed: int) -> float:
     """Logistic regression on standardised features, by a stochastic solver that the seed orders."""
     probe = make_pipeline(StandardScaler(), LogisticRegression(solver='saga', tol=1e-2, max_iter=200,
                                                                random_state=seed))
-    probe.fit(data.train.numpy(), data.train_labels.numpy())
-    return float(probe.score(data.test.numpy(), data.test_labels.numpy()))
+    train, train_labels, test, test_labels = (values.cpu().numpy() for values in data)
+    probe.fit(train, train_labels)
+    return float(probe.score(test, test_labels))
 
 
 def one_label_accuracy(data: Labelled, seed: int) -> float:

@@ -213,17 +213,16 @@ class CosineInstanceHead(BaseModule):
             FloatingPointError: if the loss before the last was not finite; no row has been written back since.
         """
         num_instances, ranks, rows, hard_classes, _ = self.allocated
-        self._check()
-        self._check = LossCheck(self._last_loss)
-        self._last_loss = torch.zeros((), device=self.weight.device)
+        check = LossCheck(self._last_loss)
         both = ids if upcoming is None else torch.cat([ids, upcoming])
         self._batch_ids, upcoming = ranks.all_gather(both).tensor_split([len(ids)], 1)
         if len(ids) and int(self._batch_ids.max()) >= num_instances:
             raise ValueError(f'sample index {int(self._batch_ids.max())} is out of range: the head has {num_instances} '
                              'rows, one for each image of the data set that training started with')
         # rank r has every R-th sample of the stream
-        in_order = rows.activate(self._batch_ids.T, upcoming, self._check)
-        self._batch = ActiveBatch(in_order.slots.T, in_order.readable.T)
+        in_order = rows.activate(self._batch_ids.T.contiguous(), upcoming, check)
+        self._check, self._last_loss = check, torch.zeros_like(self._last_loss, device=self.weight.device)
+        self._batch = ActiveBatch(in_order.slots.T.contiguous(), in_order.readable.T)
         self._batch_slots = self._batch.slots[..., None]
         if hard_classes is not None:
             self._batch_slots = torch.cat([self._batch_slots, hard_classes.of_batch(self._batch.slots)], 2)

@@ -27,6 +27,7 @@ class AllRows:
     def __init__(self, weight: nn.Parameter, optimizer: RowOptimizer, block: Block, std: float, seed: int) -> None:
         self.weight, self.optimizer, self.block, self.seed = weight, optimizer, block, seed
         self._transfers = Transfers(weight.device)
+        self._check: Callable[[], None] = no_check  # of the last batch
         # a rank without rows keeps one slot, so that its column of the logits is not empty
         self.active: Optional[Tensor] = None if len(block) else torch.zeros(1, dtype=torch.bool, device=weight.device)
         replace_data_(weight, weight.data.new_zeros(max(1, len(block)), weight.shape[1]))
@@ -41,6 +42,8 @@ class AllRows:
     def activate(self, ids: Tensor, upcoming: Optional[Tensor] = None,
                  check: Callable[[], None] = no_check) -> ActiveBatch:
         """See :meth:`Rows.activate`: every id is active, and no row is ever written back."""
+        self._check()
+        self._check = check
         return ActiveBatch(*self._transfers.send_together([self.slots(ids), ids >= 0]))
 
     def slots(self, ids: Tensor) -> Tensor:

@@ -93,8 +93,7 @@ class RecentRows:
                                                        lambda: [self.slots(ids), ids >= 0])
         coming = ids.new_empty(0) if upcoming is None else upcoming[self.block.contains(upcoming)]
         coming = coming[self.slots(coming) < 0].unique()
-        if left is not None or len(coming):
-            self._ahead = self._thread.submit(self._write_and_fetch, left, check, coming)
+        self._ahead = self._thread.submit(self._write_and_fetch, left, check, coming)
         return ActiveBatch(batch_slots, readable)
 
     def slots(self, ids: Tensor) -> Tensor:
@@ -247,8 +246,9 @@ class RecentRows:
     def _write_and_fetch(self, left: Optional[_Left], check: Callable[[], None], coming: Tensor) -> Optional[_Fetched]:
         """What the thread does: in this order, since what comes may be what has just left."""
         if left is not None:
-            left.records.arrive()  # what the check looks at was sent before: it does not wait again
-            check()
+            left.records.arrive()  # what the check looks at was sent before: nobody waits for it again
+        check()
+        if left is not None:
             self._write(left)
         return self._fetch(coming) if len(coming) else None
 

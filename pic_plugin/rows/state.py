@@ -64,7 +64,8 @@ class Rows(Protocol):
             ids: int64 on the CPU of any shape, all ranks' samples in the order of the stream; negative where a sample
                 is left out.
             upcoming: int64 on the CPU, what is likely to come next; negative ids do not count.
-            check: is called before a row is written back that was trained since the last call, and raises if none may.
+            check: raises if the steps up to now went wrong.  It is called with the next batch, when what it looks at
+                has long been computed, and before a row is written back.
 
         Raises:
             ValueError: if there are more distinct ids than the softmax has classes; nothing has changed then.

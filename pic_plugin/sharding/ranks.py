@@ -82,5 +82,10 @@ class Ranks:
         """Rank 0's ``value``, on every rank."""
         return int(self.all_gather(torch.tensor(value))[0])
 
+    def barrier(self) -> None:
+        """Wait until all ranks are here, on the host."""
+        if self.size > 1:
+            dist.barrier(group=self.host_group)
+
     def _group(self, tensor: Tensor) -> Optional[dist.ProcessGroup]:
         return self.host_group if tensor.device.type == 'cpu' else None

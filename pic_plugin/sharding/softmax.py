@@ -29,8 +29,9 @@ Both gradients are products with one matrix, which differs from the exponentials
     g_{ji} = \exp(s_{ji}) - q_{ji} T_i, \qquad \frac{\partial L}{\partial x_i} = c_i \sum_j g_{ji} \hat w_j, \qquad
     \sum_i \frac{\partial L}{\partial s_{ji}} x_i = \sum_i g_{ji} \, c_i x_i
 
-A temperature bounds what cosines are divided by it, and so the exponentials.  Where there is no bound, or too large a
-one, the largest logit of each sample is subtracted; to know it, all logits are computed once more.
+Cosines divided by a temperature are bounded, and so are their exponentials.  Where there is no bound, or too large a
+one, the largest logit of each sample is subtracted from its logits, for which these pass through memory again, and are
+computed again where they are not kept.
 
 Rows are taken a chunk at a time, so that what is computed from a chunk is still in the processor's cache when it is
 used, and each row and each logit passes through memory as few times as possible.  An accelerator is never waited for.
@@ -143,10 +144,10 @@ class _Problem(NamedTuple):
         inside, place = self._places_in(rows)
         return torch.where(inside, logits.gather(0, place), labelled)
 
-    def add_labelled_(self, rows: slice, matrix: Tensor, values: Tensor) -> Tensor:
+    def add_labelled_(self, rows: slice, matrix: Tensor, values: Tensor) -> None:
         """Add ``values[L, M]`` to the ``matrix[C, M]`` of a chunk, in the places of labelled classes."""
         inside, place = self._places_in(rows)
-        return matrix.scatter_add_(0, place, values.masked_fill(~inside, 0))
+        matrix.scatter_add_(0, place, values.masked_fill(~inside, 0))
 
     def _places_in(self, rows: slice) -> tuple[Tensor, Tensor]:
         """Which of ``places`` are in a chunk of rows, and where in it; the others somewhere, for lack of a place."""
@@ -155,18 +156,13 @@ class _Problem(NamedTuple):
         return place == clamped, clamped
 
 
-def _exponentials_(logits: Tensor, maxima: Optional[Tensor]) -> Tensor:
-    """exp(logits - maxima), in place."""
-    return (logits if maxima is None else logits.sub_(maxima)).exp_()
-
-
 class _ShardedSoftmaxLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, slots: Tensor, labels: Optional[Tensor],
                 active: Optional[Tensor], cosine: bool, max_logit: Optional[float], ranks: Ranks,
                 empty: Callable) -> Tensor:
-        problem = _Problem(x, weight, slots.T, active, cosine, _is_bounded(max_logit, weight.dtype))
+        problem = _Problem(x, weight, slots.T.contiguous(), active, cosine, _is_bounded(max_logit, weight.dtype))
         chunks, num_samples = problem.chunks(), len(x)
         keep = len(weight) * num_samples * weight.element_size() <= _kept_bytes(x.device)
         memory = empty((len(weight) if keep else chunks[0].stop, num_samples), weight)
@@ -175,22 +171,24 @@ class _ShardedSoftmaxLoss(torch.autograd.Function):
             out = memory[rows if keep else slice(rows.stop - rows.start)]
             return problem.logits(rows, problem.directions(rows)[0], out)
 
+        total, maximum_of_chunks = weight.new_zeros(num_samples), []
         labelled = weight.new_full(problem.places.shape, -torch.inf)  # logits of this rank's labelled classes
-        maxima: Any = (None, None)  # [M] each: of all active classes, and of the labelled ones
-        if not problem.bounded:
-            lowest = torch.finfo(weight.dtype).min
-            maximum = weight.new_full((num_samples, ), lowest)
-            for rows in chunks:
-                logits = logits_of(rows)
-                labelled = problem.pick(rows, logits, labelled)
-                maximum = torch.maximum(maximum, logits.amax(0))
-            maxima = ranks.max_(torch.stack([maximum, labelled.amax(0).clamp_(min=lowest)]))
-        total = weight.new_zeros(num_samples)
         for rows in chunks:
             logits = logits_of(rows)
             labelled = problem.pick(rows, logits, labelled)
-            total += problem.sum(rows, _exponentials_(logits, maxima[0]))
-        labelled = _exponentials_(labelled, maxima[1])
+            if problem.bounded:
+                total += problem.sum(rows, logits.exp_())
+            else:
+                maximum_of_chunks.append(logits.amax(0))
+        maxima = None
+        if not problem.bounded:  # [2, M], of all active classes, and of the labelled ones; finite if there are none
+            maxima = torch.stack([torch.stack(maximum_of_chunks).amax(0), labelled.amax(0)])
+            ranks.max_(maxima.clamp_(min=torch.finfo(weight.dtype).min))
+            for rows in chunks:
+                logits = memory[rows] if keep else logits_of(rows)
+                total += problem.sum(rows, logits.sub_(maxima[0]).exp_())
+            labelled.sub_(maxima[1])
+        labelled.exp_()
         if labels is not None:
             labelled *= labels[:, None]
         totals = ranks.sum_(torch.stack([total, labelled.sum(0)]))
@@ -198,15 +196,15 @@ class _ShardedSoftmaxLoss(torch.autograd.Function):
         taken = labelled.div_(totals[1]).mul_(totals[0]).neg_()
         if keep:
             problem.add_labelled_(slice(0, len(weight)), memory, taken)
-        ctx.save_for_backward(x, weight, slots, active, totals[0], maxima[0], taken, memory if keep else None)
+        ctx.save_for_backward(x, weight, problem.places, active, totals[0], maxima, taken, memory if keep else None)
         ctx.cosine, ctx.bounded, ctx.empty = cosine, problem.bounded, empty
-        log_totals = totals.log() if problem.bounded else totals.log().add_(maxima)
+        log_totals = totals.log() if maxima is None else totals.log().add_(maxima)
         return log_totals[0] - log_totals[1]
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        x, weight, slots, active, total, maximum, taken, kept = ctx.saved_tensors
-        problem = _Problem(x, weight, slots.T, active, ctx.cosine, ctx.bounded)
+        x, weight, places, active, total, maxima, taken, kept = ctx.saved_tensors
+        problem = _Problem(x, weight, places, active, ctx.cosine, ctx.bounded)
         chunks = problem.chunks()
         memory = ctx.empty((chunks[0].stop, len(x)), weight) if kept is None else kept
         weight_grad = ctx.empty(weight.shape, weight) if ctx.needs_input_grad[1] else None
@@ -217,8 +215,10 @@ class _ShardedSoftmaxLoss(torch.autograd.Function):
             matrix = memory[rows if kept is not None else slice(rows.stop - rows.start)]
             if kept is None:
                 problem.logits(rows, directions, matrix)
-                problem.add_labelled_(rows, _exponentials_(matrix, maximum), taken)
-            x_grad.addmm_(matrix.T, directions)
+                if maxima is not None:
+                    matrix.sub_(maxima[0])
+                problem.add_labelled_(rows, matrix.exp_(), taken)
+            x_grad += matrix.T @ directions
             if weight_grad is not None:
                 grad = torch.mm(matrix, scaled, out=weight_grad[rows])
                 if ctx.cosine:  # along its own direction a row's length would change, which does not count

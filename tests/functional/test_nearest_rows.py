@@ -49,3 +49,11 @@ def test_equals_topk_of_the_whole_product():
     expected = cosine.fill_diagonal_(-torch.inf).topk(20)
     torch.testing.assert_close(similarity, expected.values, rtol=0, atol=1e-12)
     assert torch.equal(nearest, expected.indices)
+
+
+def test_the_host_needs_no_value(monkeypatch):
+    """An accelerator is not waited for: all goes through on the device whose tensors have no values to wait for."""
+    monkeypatch.setattr(module, '_ACCELERATOR_SIMILARITIES', 100)
+    queries, rows, own = (torch.empty(shape, device='meta') for shape in ((6, 4), (30, 4), 6))
+    similarity, nearest = nearest_rows(queries, rows, 5, own.long(), rows[:, 0].bool())
+    assert similarity.shape == nearest.shape == (6, 5)

@@ -58,7 +58,7 @@ class Wait(NamedTuple):
 
 
 def take_log() -> tuple[list[Wait], Counter]:
-    """The waits of all threads but workers, and the kernels by operator, since the last call."""
+    """The waits of all threads, and the kernels by operator, since the last call."""
     global _logs_taken
     with _lock:
         _logs_taken += 1
@@ -76,7 +76,7 @@ def num_kernels() -> int:
 def log_wait(kind: str, operator: str) -> None:
     thread = threading.current_thread()
     if thread is not threading.main_thread() and not isinstance(thread, threading._DummyThread):
-        return  # a worker's; autograd's thread, which Python has not started, is a dummy
+        kind += ', thread'  # a worker's; autograd's, which Python has not started, is a dummy
     frames, frame = [], sys._getframe(1)
     while frame is not None and len(frames) < 3:
         module = frame.f_globals.get('__name__', '')

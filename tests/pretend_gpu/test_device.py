@@ -194,7 +194,7 @@ def memory_is_not_freed_too_early():
     assert torch.equal((total + 1).cpu(), torch.tensor(67.0))
 
 
-def workers_may_wait():
+def workers_waits_are_told_apart():
     x, go_on = ON_CPU.to('gpu'), threading.Event()
     room = torch.empty(3, 4, pin_memory=True)
     room.copy_(x, non_blocking=True)
@@ -204,7 +204,8 @@ def workers_may_wait():
         arrived = pool.submit(lambda: (go_on.wait(), event.synchronize(), room.clone(), x.sum().item()))
         go_on.set()
         assert torch.equal(arrived.result()[2], ON_CPU)
-        assert kinds() == ['worker']  # it was given the work in this iteration
+        # it was given the work in this iteration, and what it waits for itself is told apart
+        assert sorted(kinds()) == ['event, thread', 'value, thread', 'worker']
         arrived.result()
         assert kinds() == []
 
@@ -279,7 +280,7 @@ def communicates():
 
 
 @pytest.mark.parametrize('rule', [refuses, logs_waits, counts_kernels, copies_are_late, host_memory_is_left_alone,
-                                  streams_wait_for_each_other, memory_is_not_freed_too_early, workers_may_wait, trains])
+                                  streams_wait_for_each_other, memory_is_not_freed_too_early, workers_waits_are_told_apart, trains])
 def test_the_device(rule):
     pretending(rule)
 

@@ -1,12 +1,13 @@
 """Hooks: what moves rows, what saves them, and what is watched during training."""
 from .check_backbone_hook import CheckBackboneHook
 from .contrastive_prior_hook import ContrastivePriorHook
+from .device_settings_hook import DeviceSettingsHook
 from .instance_checkpoint_hook import InstanceCheckpointHook
 from .instance_rows_hook import InstanceRowsHook
 from .knn_hook import KNNHook
 from .runtime_info_hook import DeferredRuntimeInfoHook
 
 __all__ = [
-    'CheckBackboneHook', 'ContrastivePriorHook', 'DeferredRuntimeInfoHook', 'InstanceCheckpointHook',
-    'InstanceRowsHook', 'KNNHook'
+    'CheckBackboneHook', 'ContrastivePriorHook', 'DeferredRuntimeInfoHook', 'DeviceSettingsHook',
+    'InstanceCheckpointHook', 'InstanceRowsHook', 'KNNHook'
 ]

@@ -161,6 +161,8 @@ class InstanceCheckpointHook(CheckpointHook):
             for old in dropped:
                 (out_dir / self.filename_tmpl.format(old)).unlink(missing_ok=True)
             _remove_unnamed_rows(out_dir)
+        # rank 0's files may take longer than NCCL lets the others wait; the host's group has more patience
+        ranks.barrier()
 
     def _check_interval(self, runner: Runner) -> None:
         if isinstance(runner.train_loop, EpochBasedTrainLoop):

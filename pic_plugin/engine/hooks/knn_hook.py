@@ -5,7 +5,6 @@ from typing import Any, Optional
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import Tensor
 
 from pic_plugin.evaluation.features import extract_features
 from pic_plugin.evaluation.knn import knn_votes
@@ -70,23 +69,21 @@ class KNNHook(Hook):
 
     def evaluate(self, model: Any, report: Optional[Report] = None) -> dict[str, float]:
         """Top-1 accuracy in percent for each k: ``{'knn/top1_k20': ...}``.  Collective."""
-        bank, bank_labels, mine = self._features(model, self.bank, report)
-        bank, bank_labels = bank[mine], bank_labels[mine]
-        queries, labels, mine = self._features(model, self.query, report)
+        bank, bank_labels = extract_features(model, self.bank, report)
+        queries, labels = extract_features(model, self.query, report)
         num_classes = 1 + int(self.ranks.max_(torch.maximum(bank_labels.max(), labels.max())))
+        bank, bank_labels = bank[:self._count(self.bank)], bank_labels[:self._count(self.bank)]
+        labels[self._count(self.query):] = -1  # never voted for
         correct = torch.zeros(len(self.num_neighbors), device=queries.device)
-        for chunk, truth, counts in zip(queries.split(_CHUNK), labels.split(_CHUNK), mine.split(_CHUNK)):
+        for chunk, truth in zip(queries.split(_CHUNK), labels.split(_CHUNK)):
             similarity, neighbours = nearest_rows_of_all_ranks(self.ranks.all_gather(chunk), bank, bank_labels,
                                                                max(self.num_neighbors), self.ranks)
             for i, k in enumerate(self.num_neighbors):
                 votes = knn_votes(similarity[:, :k], neighbours[:, :k], num_classes, self.temperature)
-                correct[i] += ((votes.argmax(1) == truth) & counts).sum()
+                correct[i] += (votes.argmax(1) == truth).sum()
         accuracy = (100 * self.ranks.sum_(correct) / len(self.query.dataset)).tolist()
         return {f'knn/top1_k{k}': value for k, value in zip(self.num_neighbors, accuracy)}
 
-    def _features(self, model: Any, loader: Any, report: Optional[Report]) -> tuple[Tensor, Tensor, Tensor]:
-        """Features and labels of this rank's images, and which of them count: all but those that fill up."""
-        features, labels = extract_features(model, loader, report)
-        # samplers deal out every R-th sample, and repeat the first ones to give all ranks equally many
-        mine = torch.arange(len(labels)) * self.ranks.size + self.ranks.rank < len(loader.dataset)
-        return features, labels, mine.to(features.device)
+    def _count(self, loader: Any) -> int:
+        """How many of this rank's images count: all but those at the end that a sampler repeats to fill up."""
+        return len(range(self.ranks.rank, len(loader.dataset), self.ranks.size))
