@@ -280,7 +280,8 @@ def communicates():
 
 
 @pytest.mark.parametrize('rule', [refuses, logs_waits, counts_kernels, copies_are_late, host_memory_is_left_alone,
-                                  streams_wait_for_each_other, memory_is_not_freed_too_early, workers_waits_are_told_apart, trains])
+                                  streams_wait_for_each_other, memory_is_not_freed_too_early,
+                                  workers_waits_are_told_apart, trains])
 def test_the_device(rule):
     pretending(rule)
 
