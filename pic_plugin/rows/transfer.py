@@ -44,7 +44,7 @@ class Posted:
 
 
 class Transfers:
-    """The way to a device and back.  On the CPU the tensors themselves are handed on.
+    """The way to a device and back.  On the CPU the tensors themselves are handed on; a device without streams waits.
 
     Args:
         device: the accelerator, or the CPU.
@@ -52,7 +52,8 @@ class Transfers:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self._module: Any = None if device.type == 'cpu' else getattr(torch, device.type)
+        module = getattr(torch, device.type, None)
+        self._module: Any = module if device.type != 'cpu' and hasattr(module, 'Stream') else None
         self._stream: Any = None  # beside the one that the device works on
 
     def use_in_this_thread(self) -> None:
@@ -67,7 +68,7 @@ class Transfers:
     def send(self, tensor: Tensor) -> Sent:
         """Send a tensor in memory of :meth:`host_empty`, beside the work that the device has."""
         if self._module is None:
-            return Sent(tensor)
+            return Sent(tensor.to(self.device))
         if self._stream is None:
             self._stream = self._module.Stream(self.device)
         with self._module.stream(self._stream):
@@ -79,7 +80,7 @@ class Transfers:
     def send_together(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Send small host tensors in one copy; the results can be used by what is queued next."""
         if self._module is None:
-            return list(tensors)
+            return [tensor.to(self.device) for tensor in tensors]
         starts = [0]
         for tensor in tensors:
             starts.append(starts[-1] + math.ceil(tensor.nbytes / _ALIGNMENT) * _ALIGNMENT)
@@ -99,7 +100,7 @@ class Transfers:
         On the CPU it must not be changed before it has arrived.
         """
         if self._module is None:
-            return Posted(tensor)
+            return Posted(tensor.cpu())
         host = self.host_empty(tensor.shape, tensor.dtype)
         host.copy_(tensor, non_blocking=True)
         event = self._module.Event(blocking=True)  # who waits for it sleeps, and leaves the core to others
