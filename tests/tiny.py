@@ -81,7 +81,7 @@ def rows_of(runner: Any) -> tuple[Tensor, Tensor]:
 def network_of(runner: Any) -> dict[str, Tensor]:
     """The state dict of a runner's model."""
     model = runner.model.module if hasattr(runner.model, 'module') else runner.model
-    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    return {name: tensor.cpu().clone() for name, tensor in model.state_dict().items()}
 
 
 def assert_same(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:

@@ -162,7 +162,7 @@ class _ShardedSoftmaxLoss(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, slots: Tensor, labels: Optional[Tensor],
                 active: Optional[Tensor], cosine: bool, max_logit: Optional[float], ranks: Ranks,
                 empty: Callable) -> Tensor:
-        problem = _Problem(x, weight, slots.T, active, cosine, _is_bounded(max_logit, weight.dtype))
+        problem = _Problem(x, weight, slots.T.contiguous(), active, cosine, _is_bounded(max_logit, weight.dtype))
         chunks, num_samples = problem.chunks(), len(x)
         keep = len(weight) * num_samples * weight.element_size() <= _kept_bytes(x.device)
         memory = empty((len(weight) if keep else chunks[0].stop, num_samples), weight)
@@ -196,15 +196,15 @@ class _ShardedSoftmaxLoss(torch.autograd.Function):
         taken = labelled.div_(totals[1]).mul_(totals[0]).neg_()
         if keep:
             problem.add_labelled_(slice(0, len(weight)), memory, taken)
-        ctx.save_for_backward(x, weight, slots, active, totals[0], maxima, taken, memory if keep else None)
+        ctx.save_for_backward(x, weight, problem.places, active, totals[0], maxima, taken, memory if keep else None)
         ctx.cosine, ctx.bounded, ctx.empty = cosine, problem.bounded, empty
         log_totals = totals.log() if maxima is None else totals.log().add_(maxima)
         return log_totals[0] - log_totals[1]
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        x, weight, slots, active, total, maxima, taken, kept = ctx.saved_tensors
-        problem = _Problem(x, weight, slots.T, active, ctx.cosine, ctx.bounded)
+        x, weight, places, active, total, maxima, taken, kept = ctx.saved_tensors
+        problem = _Problem(x, weight, places, active, ctx.cosine, ctx.bounded)
         chunks = problem.chunks()
         memory = ctx.empty((chunks[0].stop, len(x)), weight) if kept is None else kept
         weight_grad = ctx.empty(weight.shape, weight) if ctx.needs_input_grad[1] else None

@@ -69,7 +69,7 @@ def expected_rows(runner, network, running_bn):
             features = model.neck(model.backbone(views[0] if isinstance(views, list) else views))[0]
             for i, feature in zip(batch, features):
                 rows.setdefault(int(i), feature)  # where the last batch is filled up, the first time counts
-    return torch.stack([rows[i] for i in range(len(dataset))])
+    return torch.stack([rows[i] for i in range(len(dataset))]).cpu()
 
 
 @pytest.mark.parametrize('running_bn', [True, False])

@@ -338,7 +338,7 @@ def test_max_keep_and_backbone(images, tmp_path):
     names = sorted(path.name for path in (tmp_path / 'run').glob('epoch_*'))
     assert names == ['epoch_4.pth', 'epoch_4.rows', 'epoch_5.pth', 'epoch_5.rows']
     backbone = torch.load(tmp_path / 'run/backbone.pth', weights_only=True)
-    assert_same(backbone, runner.model.backbone.state_dict())
+    assert_same({f'backbone.{name}': tensor for name, tensor in backbone.items()}, network_of(runner))
     assert (tmp_path / 'run/last_checkpoint').read_text() == str(tmp_path / 'run/epoch_5.pth')
 
 

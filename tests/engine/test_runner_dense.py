@@ -68,7 +68,7 @@ def test_runner_equals_dense_sgd(case, tmp_path):
     cfg.custom_hooks.append(dict(type='RecordHook'))
     runner = Runner.from_cfg(cfg)
     model = runner.model.double()
-    start = copy.deepcopy(model.backbone)
+    start = copy.deepcopy(model.backbone).cpu()
     model.init_weights = lambda: None  # keep the start that was copied
     runner.train()
     record = next(hook for hook in runner.hooks if isinstance(hook, RecordHook)).iterations

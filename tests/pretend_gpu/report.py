@@ -53,7 +53,8 @@ def report(scenario: str, folder: Path) -> str:
     head = next(hook for hook in trained.runner.hooks if isinstance(hook, HeadLogHook)).kernels
     waits, kernels = max(trained.iterations, key=lambda log: len(log[0]))
     return '\n'.join([
-        f'{len(waits)} waits and {sum(kernels.values())} kernels in an iteration; of the head ' +
+        f'{sum(not wait.kind.endswith("thread") for wait in waits)} waits and {sum(kernels.values())} kernels in an '
+        'iteration; of the head ' +
         ', '.join(f'{count / (2 * NUM_ITERS):.0f} {name}' for name, count in head.items()),
         *(f'  {count} x {wait}' for wait, count in Counter(map(str, waits)).items()),
         '  kernels: ' + ', '.join(f'{name[6:]} {count}' for name, count in kernels.most_common())])

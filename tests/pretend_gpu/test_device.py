@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from . import device
@@ -193,7 +194,7 @@ def memory_is_not_freed_too_early():
     assert torch.equal((total + 1).cpu(), torch.tensor(67.0))
 
 
-def workers_may_wait():
+def workers_waits_are_told_apart():
     x, go_on = ON_CPU.to('gpu'), threading.Event()
     room = torch.empty(3, 4, pin_memory=True)
     room.copy_(x, non_blocking=True)
@@ -203,7 +204,8 @@ def workers_may_wait():
         arrived = pool.submit(lambda: (go_on.wait(), event.synchronize(), room.clone(), x.sum().item()))
         go_on.set()
         assert torch.equal(arrived.result()[2], ON_CPU)
-        assert kinds() == ['worker']  # it was given the work in this iteration
+        # it was given the work in this iteration, and what it waits for itself is told apart
+        assert sorted(kinds()) == ['event, thread', 'value, thread', 'worker']
         arrived.result()
         assert kinds() == []
 
@@ -241,10 +243,51 @@ def loads(path):
         assert torch.equal(content['x'].cpu(), ON_CPU) and content['more'][1] == 3
 
 
+def communicates():
+    host, rank = dist.new_group(backend='gloo'), dist.get_rank()
+    x, both = torch.full((2, ), rank + 1.0, device='gpu'), torch.empty(4, device='gpu')
+    take_log()
+    dist.all_gather_into_tensor(both, x)
+    part, swapped = torch.empty(2, device='gpu'), torch.empty(2, device='gpu')
+    dist.reduce_scatter_tensor(part, both)
+    dist.all_to_all_single(swapped, part)
+    listed = [torch.empty_like(x), torch.empty_like(x)]
+    dist.all_gather(listed, x)
+    dist.broadcast(x, 0)
+    assert kinds() == []
+    assert both.tolist() == [1.0, 1.0, 2.0, 2.0] and part.tolist() == [2.0 * (rank + 1)] * 2
+    assert swapped.tolist() == [2.0, 4.0] and listed[1].tolist() == [2.0, 2.0] and x.tolist() == [1.0, 1.0]
+
+    work = dist.all_reduce(x, async_op=True)
+    with pytest.raises(DeviceError, match='is read on a stream that has not waited'):
+        x + 1
+    work.wait()
+    assert (x + 1).tolist() == [3.0, 3.0]
+    on_host, objects = torch.tensor(rank), [None, None]
+    dist.all_reduce(on_host, group=host, async_op=True).wait()
+    take_log()
+    dist.all_gather_object(objects, rank, group=host)
+    assert on_host == 1 and objects == [0, 1] and kinds() == ['other ranks']
+    dist.barrier()
+    assert kinds() == ['other ranks', 'device']
+    for mistake, message in [
+        (lambda: dist.all_reduce(on_host), 'No backend type associated with device type cpu'),
+        (lambda: dist.all_reduce(x, group=host), "a tensor on gpu, in the host's group"),
+        (lambda: dist.all_reduce(both[::2]), 'Tensors must be contiguous'),
+    ]:
+        with pytest.raises(DeviceError, match=message):
+            mistake()
+
+
 @pytest.mark.parametrize('rule', [refuses, logs_waits, counts_kernels, copies_are_late, host_memory_is_left_alone,
-                                  streams_wait_for_each_other, memory_is_not_freed_too_early, workers_may_wait, trains])
+                                  streams_wait_for_each_other, memory_is_not_freed_too_early,
+                                  workers_waits_are_told_apart, trains])
 def test_the_device(rule):
     pretending(rule)
+
+
+def test_collectives():
+    pretending(communicates, num_ranks=2)
 
 
 def test_torch_load_puts_all_tensors_on_the_device(tmp_path):

@@ -20,7 +20,7 @@ def waits_per_iteration(scenario, num_ranks):
     if num_ranks > 1:
         counts['sharding/ranks.py all_gather'] = 1  # of the ids: for the other hosts, not for the device
     if scenario == 'float16':
-        counts['engine/optim_wrapper.py _log_step'] = 1  # whether the scaler skipped the step, at the end of which it is
+        counts['engine/optim_wrapper.py _log_step'] = 1  # whether the scaler skipped the step, at its end
     return counts
 
 

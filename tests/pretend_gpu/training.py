@@ -129,6 +129,7 @@ def _autocast(dtype: Optional[torch.dtype] = None, **kwargs: Any) -> torch.autoc
 def install() -> None:
     """Make the device part of this process, and known to mmengine, which has a list of devices."""
     device.install()
+    mmengine.device.utils.DEVICE = device.NAME
     torch.load = functools.partial(_load, torch.load)
     Config.pretty_text = ''  # for the log, which nobody reads here: a third of a run's time
     mmengine.runner.amp.autocast = _autocast
