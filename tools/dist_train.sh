@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# tools/dist_train.sh CONFIG NUM_GPUS [options of tools/train.py]; several machines: NNODES, NODE_RANK, MASTER_ADDR, PORT
+# tools/dist_train.sh CONFIG NUM_GPUS (with --cpu: processes) [options of tools/train.py]; NNODES, NODE_RANK, MASTER_ADDR, PORT
 set -euo pipefail
 if [ $# -lt 2 ]; then
     sed -n 2p "$0"

@@ -1,4 +1,7 @@
 """Settings for accelerators, put to work on the CPU: they change nothing but rounding."""
+import os
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -108,6 +111,16 @@ def test_precision_of_products(train, accelerator, precision):
     assert torch.get_float32_matmul_precision() == 'high'
     with pytest.raises(ValueError, match="must be None or one of highest, high, medium, got 'tf32'"):
         DeviceSettingsHook(float32_matmul_precision='tf32')
+
+
+@pytest.mark.parametrize('deterministic, expected', [(False, None), (True, ':4096:8')])
+def test_cublas_is_let_be_deterministic(accelerator, monkeypatch, deterministic, expected):
+    monkeypatch.setenv('CUBLAS_WORKSPACE_CONFIG', '')  # put back at the end
+    del os.environ['CUBLAS_WORKSPACE_CONFIG']
+    model = nn.Module()
+    model.backbone = nn.Linear(2, 2)
+    DeviceSettingsHook().before_run(SimpleNamespace(model=model, deterministic=deterministic))
+    assert os.environ.get('CUBLAS_WORKSPACE_CONFIG') == expected
 
 
 CONFIGS = [path for path in sorted((ROOT / 'configs').rglob('*.py')) if path.parent.name != '_base_']

@@ -1,4 +1,5 @@
 """What accelerators compute faster in other ways, and to no other end."""
+import os
 from typing import Any, Optional, Union
 
 import torch
@@ -16,6 +17,8 @@ _PRECISIONS = ('highest', 'high', 'medium')
 @HOOKS.register_module()
 class DeviceSettingsHook(Hook):
     """Settings that make accelerators faster and change nothing but rounding.  On a CPU it does nothing.
+
+    Where ``randomness.deterministic`` is set it also lets cuBLAS be deterministic, which otherwise refuses.
 
     Args:
         float32_matmul_precision: what ``torch.set_float32_matmul_precision`` takes; with 'high' float32 products are
@@ -43,6 +46,8 @@ class DeviceSettingsHook(Hook):
         backbone = unwrapped_model(runner).backbone
         if not _is_on_accelerator(backbone):
             return
+        if runner.deterministic:
+            os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
         if self.float32_matmul_precision is not None:
             torch.set_float32_matmul_precision(self.float32_matmul_precision)
         if self.channels_last:
