@@ -3,6 +3,7 @@ PYTHON ?= python3
 DIGITS := configs/pic/pic_r18-3stage-w32_1xb128_40e_digits.py
 QUICKSTART := work_dirs/quickstart
 BENCHMARKS := work_dirs/benchmarks
+RUNNER_TESTS := $(addprefix tests/engine/test_,hooks.py contrastive_prior.py runner_dense.py runtime_info_hook.py)
 TRANSFER := work_dirs/transfer
 WHEELS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pic_plugin/wheels
 PIP := bin/python -m pip --disable-pip-version-check --quiet install
@@ -68,10 +69,12 @@ quickstart: .venv/.quickstart
 	.venv/bin/python tools/train.py $(DIGITS) --work-dir $(QUICKSTART) --resume --cpu
 	.venv/bin/python tools/evaluate_features.py $(DIGITS) $(QUICKSTART)
 
+# the tests of the Runner and its hooks twice: on the CPU, and on a pretend GPU (docs/pretend_gpu.md)
 test: .venv/.tests
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -p tests.pretend_gpu.plugin $(RUNNER_TESTS)
 
 test-upstream: .venv-upstream/.tests
 	.venv-upstream/bin/python -m pytest
