@@ -1,11 +1,14 @@
 """The ranks among which rows and batches are shared out."""
 import platform
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Optional
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+_TIMEOUT = timedelta(hours=1)  # for the host's group as for NCCL in our configs: rank 0 may take long over a checkpoint
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Ranks:
         """All ranks of the default process group.  Collective."""
         if not (dist.is_available() and dist.is_initialized()):
             return cls()
-        return cls(dist.get_rank(), dist.get_world_size(), dist.new_group(backend='gloo'))
+        return cls(dist.get_rank(), dist.get_world_size(), dist.new_group(backend='gloo', timeout=_TIMEOUT))
 
     def all_gather(self, tensor: Tensor) -> Tensor:
         """``[...]`` of every rank, all of one shape -> ``[R, ...]``.  CPU tensors travel by the host's group."""
