@@ -69,8 +69,8 @@ def parts_of(step: Instances, features: Tensor, repeats: int) -> dict[str, float
         return result
 
     for _ in range(_WARM + repeats):
-        ids = next(step.ids)
-        timed_part('activate', head.activate, ids)
+        ids, upcoming = next(step.batches)
+        timed_part('activate', head.activate, ids, upcoming)
         loss = timed_part('forward', head.loss, features, ids)
         timed_part('backward', wrapper.backward, loss)
         timed_part('optimizer', wrapper.step)

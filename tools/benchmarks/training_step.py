@@ -114,7 +114,7 @@ class Instances(Step):
         self.wrapper.step_log.load_state_dict({'steps': steps})
         self.wrapper.track_rows(head.weight, Ranks())
         head.allocate_rows(num_instances, len(batches[0]), self.wrapper, Ranks(), seed=0)
-        self.ids = iter(batches)
+        self.batches = iter(zip(batches, batches[1:]))  # and the next one's, whose rows are read ahead
         if head.num_negatives is None:
             return
         head.activate(sliding_window(num_instances, 0, head.num_negatives))
@@ -125,7 +125,7 @@ class Instances(Step):
 
     def __call__(self) -> None:
         """One step, with the rows' moves."""
-        self.model.head.activate(next(self.ids))
+        self.model.head.activate(*next(self.batches))
         super().__call__()
 
 
@@ -151,11 +151,11 @@ def build(models: dict[str, dict], views: list[Tensor], batches: list[Tensor], n
 
 
 def inputs(args: Any, num_steps: int) -> tuple[list[Tensor], list[Tensor]]:
-    """Two views, on a GPU where there is one, and the ids of each step's batch."""
+    """Two views, on a GPU where there is one, and the ids of each step's batch, and of one that would come next."""
     shape = args.batch_size, 3, args.image_size, args.image_size
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     views = [torch.randint(0, 256, shape, dtype=torch.uint8, device=device) for _ in range(2)]
-    ids = sliding_window(args.num_instances, args.negatives, num_steps * args.batch_size)
+    ids = sliding_window(args.num_instances, args.negatives, (num_steps + 1) * args.batch_size)
     return views, list(ids.split(args.batch_size))
 
 
