@@ -181,7 +181,7 @@ def _below(root: str, path: str) -> str:
 
 
 def _listed(counts: Counter) -> str:
-    return ', '.join(f'{count} {kind}' for kind, count in counts.most_common()) or 'nothing'
+    return ', '.join(f'{counts[kind]} {kind}' for kind in sorted(counts)) or 'nothing'
 
 
 @contextmanager
