@@ -288,7 +288,8 @@ def test_the_log_says_what_is_trained_on(tmp_path, monkeypatch):
     lines = []
     monkeypatch.setattr(MMLogger.get_current_instance(), 'log', lambda level, line: lines.append(line))
     dataset(folder)
-    assert [line for line in lines if 'images in' in line] == [f'4 images in {folder}; left out: 1 .heic, 2 .txt, 1 hidden']
+    lines = [line for line in lines if 'images in' in line]
+    assert lines == [f'4 images in {folder}; left out: 1 .heic, 2 .txt, 1 hidden']
 
 
 def fingerprint(*folders):
