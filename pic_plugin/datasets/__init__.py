@@ -3,8 +3,10 @@ from .inaturalist import INaturalist
 from .instance_dataset import InstanceDataset
 from .labelled_subset import labelled_subset
 from .missing_data import check_data, missing_data
+from .own_rows import check_own_rows
 from .sliding_window_sampler import SlidingWindowSampler
 
 __all__ = [
-    'INaturalist', 'InstanceDataset', 'SlidingWindowSampler', 'check_data', 'labelled_subset', 'missing_data'
+    'INaturalist', 'InstanceDataset', 'SlidingWindowSampler', 'check_data', 'check_own_rows', 'labelled_subset',
+    'missing_data'
 ]

@@ -24,10 +24,18 @@ def _missing(node: Any, key: str) -> Iterator[str]:
         node = dict(enumerate(node))
     if not isinstance(node, dict):
         return
-    root = node.get('data_root') or ''
-    if root and not exists(root):
-        yield f'there is no {root}: put the data set there, or set {key}.data_root in --cfg-options'
-        return
+    roots = node.get('data_root') or ''
+    for root in roots if isinstance(roots, (list, tuple)) else [roots]:
+        if root and not exists(root):
+            yield f'there is no {root}: put the data set there, or set {key}.data_root in --cfg-options'
+        else:
+            yield from _missing_below(root, node, key)
+    for name, value in node.items():
+        if name not in ('pipeline', 'data_prefix'):
+            yield from _missing(value, f'{key}.{name}')
+
+
+def _missing_below(root: str, node: dict, key: str) -> Iterator[str]:
     prefix = node.get('data_prefix') or {}
     below = {'ann_file': node.get('ann_file'),
              **({'data_prefix': prefix} if isinstance(prefix, str) else
@@ -35,6 +43,3 @@ def _missing(node: Any, key: str) -> Iterator[str]:
     for name, path in below.items():
         if isinstance(path, str) and path and not exists(join_path(root, path)):
             yield f'there is no {join_path(root, path)}, which {key}.{name} names'
-    for name, value in node.items():
-        if name not in ('pipeline', 'data_prefix'):
-            yield from _missing(value, f'{key}.{name}')

@@ -19,7 +19,7 @@ def found(**dataset):
 def test_all_there(folder):
     for dataset in (dict(data_root='coco'), dict(data_root='coco', ann_file='', data_prefix=''), dict(),
                     dict(data_root='coco', ann_file='train.json', data_prefix=dict(img='train/', seg='labels/train')),
-                    dict(ann_file='coco/train.json'),
+                    dict(ann_file='coco/train.json'), dict(data_root=['coco/train', 'coco/labels']),
                     dict(datasets=[dict(data_root='coco'), dict(data_root='coco', data_prefix='train')])):
         assert found(**dataset) == []
     check_data(Config(dict(train_dataloader=dict(dataset=dict(data_root='coco')), val_dataloader=None)))
@@ -33,6 +33,12 @@ def test_missing(folder):
         'there is no coco/val, which train_dataloader.dataset.data_prefix.img names']
     assert found(data_root='coco', data_prefix='val') == [
         'there is no coco/val, which train_dataloader.dataset.data_prefix names']
+
+
+def test_missing_of_several(folder):
+    assert found(data_root=['coco', 'voc', 'coco/labels'], data_prefix='train', ann_file='train.json') == [
+        'there is no voc: put the data set there, or set train_dataloader.dataset.data_root in --cfg-options',
+        'there is no coco/labels/train.json, which train_dataloader.dataset.ann_file names']
 
 
 def test_missing_within(folder):

@@ -9,7 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import Tensor
 
-from pic_plugin.datasets import SlidingWindowSampler
+from pic_plugin.datasets import SlidingWindowSampler, check_own_rows
 from pic_plugin.registry import HOOKS
 from pic_plugin.rows import HardestOfAll
 from pic_plugin.sharding import Ranks
@@ -44,9 +44,11 @@ class InstanceRowsHook(Hook):
         """Allocate the rows.
 
         Raises:
-            ValueError: from :meth:`CosineInstanceHead.allocate_rows`; if the optimizer wrapper keeps no log; or if
-                something is to be done once per epoch, and there are no epochs.
+            ValueError: from :meth:`CosineInstanceHead.allocate_rows`; if the optimizer wrapper keeps no log; if an item
+                of the data set is not the image of that index; or if something is to be done once per epoch, and there
+                are no epochs.
         """
+        check_own_rows(runner.train_dataloader.dataset)
         head, optim_wrapper = instance_head(runner), runner.optim_wrapper
         if not isinstance(optim_wrapper, (WeightCorrectingOptimWrapper, AmpWeightCorrectingOptimWrapper)):
             raise ValueError('optim_wrapper.type must be WeightCorrectingOptimWrapper or '
