@@ -2,7 +2,6 @@
 import logging
 
 import cv2
-import numpy as np
 import pytest
 import torch
 from mmengine.dataset import default_collate

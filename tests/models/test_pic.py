@@ -101,7 +101,7 @@ def test_what_has_no_statistics_takes_the_running_ones(readable):
     model.train()
     mask = torch.tensor([i in readable for i in range(4)])
     features = model.project(images, mask)
-    torch.testing.assert_close(features[readable], expected[readable])
+    torch.testing.assert_close(features[readable], expected[readable], rtol=1e-4, atol=1e-5)
     assert all(module.training for module in model.modules())
     model.head.activate(ids.where(mask, -1 - ids))
     loss = model.loss(images, samples(range(4), unreadable))['loss']

@@ -53,7 +53,7 @@ class ContrastivePriorHook(Hook):
         num_instances, ranks = head.allocated.num_instances, head.allocated.ranks
         batch_size = batch_size_per_rank(runner)
         # a shuffled pass, in whole batches: the statistics of each are those of as many images.  Other orders and views
-        # than the training's, whose first epoch should be new to the rows; the same on all ranks, whose seeds may differ
+        # than the training's, whose first epoch should be new to the rows; the same on all ranks, by rank 0's seed
         sampler = SlidingWindowSampler(runner.train_dataloader.dataset, None, None, batch_size=batch_size,
                                        seed=int(hash64(ranks.broadcast_int(runner.seed), _PRIOR)))
         runner.logger.info(f'Contrastive prior: the untrained network\'s features of {num_instances} images')
