@@ -138,7 +138,7 @@ def test_more_ranks_are_a_larger_batch(folder, diff_rank_seed):
      'CosineAnnealingLR goes by iterations, which cannot be resumed with other batches, got a change from 4 images an '
      'iteration, 6 iterations an epoch, to 8 and 3: resume with the batch size and number of ranks .* or give it in '
      'epochs'),
-    ([dict(type='ReduceOnPlateauLR', monitor='loss', by_epoch=True)], {'train_dataloader.batch_size': 8},
+    ([dict(type='ReduceOnPlateauLR', monitor='loss', by_epoch=True, end=4)], {'train_dataloader.batch_size': 8},
      'depends on what was measured, such as ReduceOnPlateau, cannot be resumed with other settings'),
 ], ids=['iterations', 'plateau'])
 def test_what_cannot_be_converted(folder, schedule, changes, message):
