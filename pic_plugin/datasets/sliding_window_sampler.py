@@ -39,12 +39,14 @@ class StreamIndex(int):
 class SlidingWindowSampler(Sampler):
     """The endless stream of shuffled windows (:mod:`pic_plugin.functional.windows`), an epoch at a time.
 
-    An epoch is N samples of the stream (PIC, footnote 2), rounded up to a multiple of the number of ranks R: epoch e
-    starts where epoch e-1 stopped, so nothing is lost or repeated at its end and all ranks have equally many.  Rank r
-    takes every R-th position: the batches of all ranks together are consecutive pieces of the stream, whatever R is.
+    An epoch is N samples of the stream (PIC, footnote 2), rounded up to whole batches of all R ranks: epoch e starts
+    where epoch e-1 stopped, so nothing is lost or repeated at its end, all ranks have equally many, and no batch is
+    smaller than the others.  Rank r takes every R-th position: the batches of all ranks together are consecutive pieces
+    of the stream, whatever R is.
 
-    The sampler is a pure function of (seed, epoch, rank); there is no state to save.  It is computed some thousand
-    positions at a time, the next ones by a thread while the last ones are handed out.
+    The sampler is a pure function of (seed, epoch, rank), and of where the stream stood when batches or ranks were last
+    changed.  It is computed some thousand positions at a time, the next ones by a thread while the last ones are handed
+    out.
 
     Args:
         dataset (Sized): of N samples.
@@ -52,7 +54,11 @@ class SlidingWindowSampler(Sampler):
         window_stride (int, optional): S, in samples, by which the next window is shifted; None for W.  With W = S = N
             it is the ordinary epoch-based order.
         seed (int, optional): one that all ranks agree on is drawn if None.
-        reshuffle (bool): whether each pass of the window over the data set has a permutation of its own.
+        reshuffle (bool): whether each pass of the window over the data set has a permutation of its own.  Algorithm 3
+            keeps one, and no window holds an image twice; with more, a window that reaches from one pass into the next
+            holds some images twice, and lacks as many.
+        batch_size (int): of one rank, to whole multiples of which an epoch is rounded up; :class:`InstanceRowsHook`
+            sets it to the loader's, which has as many batches either way.
 
     Raises:
         ValueError: unless 1 <= window_stride <= window_size <= N.
@@ -63,7 +69,8 @@ class SlidingWindowSampler(Sampler):
                  window_size: Optional[int] = 131072,
                  window_stride: Optional[int] = 16384,
                  seed: Optional[int] = None,
-                 reshuffle: bool = True) -> None:
+                 reshuffle: bool = False,
+                 batch_size: int = 1) -> None:
         self.num_samples = len(dataset)
         self.window_size = self.num_samples if window_size is None else window_size
         self.window_stride = self.window_size if window_stride is None else window_stride
@@ -71,14 +78,25 @@ class SlidingWindowSampler(Sampler):
         self.rank, self.world_size = get_dist_info()
         self.seed = sync_random_seed() if seed is None else seed
         self.reshuffle = reshuffle
+        self.batch_size = batch_size
         self.epoch = 0
+        self._known_start = 0, 0  # an epoch, and the position in the stream where it starts
         self._thread: Optional[ThreadPoolExecutor] = None  # from the first chunk on
         self._chunks: dict[tuple[int, int, int], Future] = {}
         self._process = os.getpid()
 
     def __len__(self) -> int:
         """Samples of this rank per epoch."""
-        return -(-self.num_samples // self.world_size)
+        return -(-self.num_samples // (self.world_size * self.batch_size)) * self.batch_size
+
+    def start_of(self, epoch: int) -> int:
+        """Position in the stream, which all ranks share, where an epoch starts."""
+        known, position = self._known_start
+        return position + (epoch - known) * len(self) * self.world_size
+
+    def resume_at(self, epoch: int, position: int) -> None:
+        """Let an epoch start where the last one of a run with other batches or ranks stopped."""
+        self._known_start = epoch, position
 
     def set_epoch(self, epoch: int) -> None:
         """Say which part of the stream the next iteration is to give."""
@@ -107,7 +125,8 @@ class SlidingWindowSampler(Sampler):
         """Samples and keys of a part of an epoch; the last few are kept, since they are asked for piece by piece."""
         if self._process != os.getpid():  # forked: the thread is the parent's
             self._thread, self._chunks, self._process = None, {}, os.getpid()
-        key = (self.seed, epoch, number)
+        first = number * _CHUNK
+        key = (self.seed, self.start_of(epoch) + first * self.world_size + self.rank, min(_CHUNK, len(self) - first))
         if key not in self._chunks:
             if self._thread is None:
                 self._thread = ThreadPoolExecutor(1)
@@ -116,11 +135,9 @@ class SlidingWindowSampler(Sampler):
                 del self._chunks[next(iter(self._chunks))]
         return self._chunks[key]
 
-    def _compute(self, seed: int, epoch: int, number: int) -> tuple[Tensor, Tensor]:
-        """Samples and keys, int64, of the positions of a chunk."""
-        length = len(self)
-        start, stop = number * _CHUNK, min((number + 1) * _CHUNK, length)
-        positions = torch.arange(epoch * length + start, epoch * length + stop) * self.world_size + self.rank
+    def _compute(self, seed: int, first: int, count: int) -> tuple[Tensor, Tensor]:
+        """Samples and keys, int64, of this rank's next ``count`` positions from ``first`` on."""
+        positions = first + torch.arange(count) * self.world_size
         samples = stream_samples(positions, self.num_samples, self.window_size, self.window_stride, seed,
                                  self.reshuffle)
         return samples, hash64(seed, _AUGMENTATION, positions)

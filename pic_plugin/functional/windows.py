@@ -7,9 +7,9 @@ laid end to end, and at each stop gives what it covers, shuffled.  The p-th samp
     q(p) = \lfloor p / W \rfloor S + \sigma_{\lfloor p / W \rfloor}(p \bmod W), \qquad
     \text{sample}(p) = \pi_{\lfloor q / N \rfloor}(q \bmod N)
 
-:math:`\sigma_i` permutes the window's W places, :math:`\pi_j` the data set in its j-th pass (:math:`\pi_j = \pi_0`
-without ``reshuffle``, which is Algorithm 3).  Both are computed point by point, so a position costs the same at
-N = 10^9 as at N = 10 and no list of N indices exists anywhere.
+:math:`\sigma_i` permutes the window's W places, :math:`\pi_j` the data set in its j-th pass: :math:`\pi_j = \pi_0`,
+which is Algorithm 3 and has no image twice in a window, unless ``reshuffle``.  Both are computed point by point, so a
+position costs the same at N = 10^9 as at N = 10 and no list of N indices exists anywhere.
 """
 import torch
 from torch import Tensor
@@ -43,7 +43,7 @@ def permute(index: Tensor, size: int, key: Tensor) -> Tensor:
 
 
 def stream_samples(positions: Tensor, num_samples: int, window_size: int, window_stride: int, seed: int,
-                   reshuffle: bool = True) -> Tensor:
+                   reshuffle: bool = False) -> Tensor:
     """Indices of the samples at ``positions`` of the stream.
 
     Args:
@@ -52,7 +52,8 @@ def stream_samples(positions: Tensor, num_samples: int, window_size: int, window
         window_size: W, in samples.
         window_stride: S, in samples, by which the next window is shifted.
         seed: selects the permutations.
-        reshuffle: whether each pass over the data set has a permutation of its own.
+        reshuffle: whether each pass over the data set has a permutation of its own.  A window that reaches from one
+            pass into the next then holds some images twice.
 
     Returns:
         Tensor: ``[P]`` int64 in [0, N).

@@ -33,19 +33,43 @@ def epoch_of(samplers, epoch):
     return [index for together in zip(*parts) for index in together]
 
 
-@given(st.integers(5, 40), st.integers(1, 5), st.booleans())
-def test_epochs_of_all_ranks_are_the_stream(num_samples, world_size, reshuffle):
-    samplers = [sampler(num_samples, 5, 2, seed=3, reshuffle=reshuffle, rank=rank, world_size=world_size)
-                for rank in range(world_size)]
+@given(st.integers(5, 40), st.integers(1, 5), st.integers(1, 12), st.booleans())
+def test_epochs_of_all_ranks_are_the_stream(num_samples, world_size, batch_size, reshuffle):
+    samplers = [sampler(num_samples, 5, 2, seed=3, reshuffle=reshuffle, batch_size=batch_size, rank=rank,
+                        world_size=world_size) for rank in range(world_size)]
     indices = [index for epoch in range(4) for index in epoch_of(samplers, epoch)]
     stream = stream_samples(torch.arange(len(indices)), num_samples, 5, 2, 3, reshuffle)
     assert indices == stream.tolist()  # nothing lost, nothing repeated
-    length = -(-num_samples // world_size) * world_size
-    assert len(indices) == 4 * length and num_samples <= length < num_samples + world_size
+    length, batch = len(indices) // 4, world_size * batch_size
+    assert length % batch == 0 and num_samples <= length < num_samples + batch
+    assert [samplers[0].start_of(epoch) for epoch in range(5)] == [0, length, 2 * length, 3 * length, 4 * length]
     # each visit has a key of its own for its augmentations, which does not depend on the ranks
     assert len({index.key for index in indices}) == len(indices)
     alone = sampler(num_samples, 5, 2, seed=3, reshuffle=reshuffle)
     assert [i.key for i in indices[:num_samples]] == [i.key for i in epoch_of([alone], 0)]
+
+
+@given(st.integers(1, 40), st.integers(1, 4), st.integers(1, 12))
+def test_rounding_up_to_batches_adds_none_to_the_loader(num_samples, world_size, batch_size):
+    rounded = sampler(num_samples, None, None, 0, batch_size=batch_size, world_size=world_size)
+    plain = sampler(num_samples, None, None, 0, world_size=world_size)
+    assert len(DataLoader(range(num_samples), batch_size, sampler=rounded)) == \
+        len(DataLoader(range(num_samples), batch_size, sampler=plain))
+    assert {len(batch) for batch in DataLoader(range(num_samples), batch_size, sampler=rounded)} == {batch_size}
+
+
+@given(st.integers(5, 40), st.lists(st.tuples(st.integers(1, 4), st.integers(1, 7)), min_size=2, max_size=4))
+def test_the_stream_goes_on_where_ranks_and_batches_change(num_samples, runs):
+    indices, position = [], 0
+    for run, (world_size, batch_size) in enumerate(runs):  # two epochs each
+        samplers = [sampler(num_samples, 5, 2, seed=3, rank=rank, world_size=world_size, batch_size=batch_size)
+                    for rank in range(world_size)]
+        for each in samplers:
+            each.resume_at(2 * run, position)
+        indices += epoch_of(samplers, 2 * run) + epoch_of(samplers, 2 * run + 1)
+        position = samplers[0].start_of(2 * run + 2)
+        assert position == len(indices)
+    assert indices == stream_samples(torch.arange(position), num_samples, 5, 2, 3).tolist()
 
 
 def test_is_a_pure_function_of_seed_and_epoch():

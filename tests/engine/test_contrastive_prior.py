@@ -2,7 +2,6 @@
 import logging
 
 import cv2
-import numpy as np
 import pytest
 import torch
 from mmengine.dataset import default_collate
@@ -11,7 +10,8 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from pic_plugin.datasets import SlidingWindowSampler
-from pic_plugin.engine.hooks.contrastive_prior_hook import _OnePass
+from pic_plugin.engine.hooks.contrastive_prior_hook import _PRIOR
+from pic_plugin.functional.hashing import hash64
 from pic_plugin.functional.initial_rows import initial_rows
 from tests.ranks import run_ranks
 from tests.tiny import assert_same, network_of, rows_of, tiny_config, write_images
@@ -59,7 +59,7 @@ def expected_rows(runner, network, running_bn):
     if hasattr(model.neck, 'bn1'):
         model.neck.bn1.train(running_bn)
     dataset = runner.train_dataloader.dataset
-    sampler = _OnePass(dataset, 4, runner.seed)
+    sampler = SlidingWindowSampler(dataset, None, None, seed=int(hash64(runner.seed, _PRIOR)), batch_size=4)
     rows, indices = {}, list(sampler)
     with torch.no_grad():
         for start in range(0, len(indices), 4):
@@ -146,27 +146,20 @@ def test_nothing_to_run(tmp_path):
         trained(cfg)
 
 
-def test_one_pass_is_every_image_once_in_whole_batches():
-    dataset = np.arange(23)
-    indices = list(_OnePass(dataset, 5, seed=3))
-    assert len(indices) == 25 and sorted(indices[:23]) == list(range(23)) and indices[:23] != list(range(23))
-    training = list(SlidingWindowSampler(dataset, None, None, seed=3))
-    assert [i.key for i in indices[:23]] != [i.key for i in training]
-
-
-def on_a_rank(rank, world_size, folder):
+def on_a_rank(rank, world_size, folder, diff_rank_seed=False):
     cfg = with_prior(folder / 'images', folder / f'run{world_size}', running_bn=False,
-                     **{'model.head.num_negatives': None})
+                     **{'model.head.num_negatives': None, 'randomness.diff_rank_seed': diff_rank_seed})
     if world_size > 1:
         cfg.launcher = 'pytorch'
         cfg.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
     return start_of(trained(cfg)).rows[0]
 
 
-def test_ranks_share_the_pass(tmp_path):
+@pytest.mark.parametrize('diff_rank_seed', [False, True])
+def test_ranks_share_the_pass(tmp_path, diff_rank_seed):
     write_images(tmp_path / 'images', NUM_IMAGES)
     expected = on_a_rank(0, 1, tmp_path)
-    for rows in run_ranks(on_a_rank, 3, tmp_path):
+    for rows in run_ranks(on_a_rank, 3, tmp_path, diff_rank_seed):
         torch.testing.assert_close(rows, expected, rtol=1e-5, atol=1e-6)
 
 

@@ -134,7 +134,10 @@ def test_too_many_unreadable_images(images, tmp_path):
 
 @pytest.fixture
 def checkpoint(images, tmp_path):
-    trained(tiny_config(images, tmp_path / 'run', **{'train_cfg.max_epochs': 2}))
+    # each epoch visits all images, so that the second one's changes are not more than the table
+    trained(tiny_config(images, tmp_path / 'run', **{
+        'train_cfg.max_epochs': 2, 'train_dataloader.sampler.window_size': None,
+        'train_dataloader.sampler.window_stride': None}))
     return tmp_path / 'run/epoch_2.pth'
 
 
@@ -409,8 +412,7 @@ def test_the_next_batch_is_announced(images, tmp_path, loop):
     cfg.custom_hooks.append(dict(type='PrefetchedHook'))
     hook = next(hook for hook in trained(cfg).hooks if isinstance(hook, PrefetchedHook))
     assert len(hook.came) == 12
-    assert hook.announced[4] == [*hook.came[5], -1]  # the last batch of an epoch has three
-    assert [[i for i in ids if i >= 0] for ids in hook.announced[:-1]] == hook.came[1:]
+    assert hook.announced[:-1] == hook.came[1:] and {len(ids) for ids in hook.came} == {4}
 
 
 def test_a_folder_for_the_table(images, tmp_path):

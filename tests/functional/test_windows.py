@@ -61,6 +61,20 @@ def test_windows_are_those_of_algorithm_3(sizes, seed):
         assert Counter(stream[i * window_size:(i + 1) * window_size].tolist()) == next(windows)
 
 
+@given(sizes, st.integers(0, 10**6), st.integers(-2**63, 2**63 - 1))
+def test_no_image_twice_in_a_window(sizes, window, seed):
+    num_samples, window_size, stride = sizes
+    places = torch.arange(window * window_size, (window + 1) * window_size)
+    assert len(set(stream_samples(places, num_samples, window_size, stride, seed).tolist())) == window_size
+
+
+def test_reshuffled_passes_share_images_where_they_meet():
+    num_samples, window_size, stride = 400, 200, 25
+    stream = stream_samples(torch.arange(16 * window_size), num_samples, window_size, stride, 0, reshuffle=True)
+    distinct = [len(window.unique()) for window in stream.split(window_size)]
+    assert distinct[:9] == [200] * 9 and max(distinct[9:]) < 200  # the tenth reaches into the second pass
+
+
 @given(sizes, st.booleans())
 def test_visits_and_overlap(sizes, reshuffle):
     num_samples, window_size, stride = sizes

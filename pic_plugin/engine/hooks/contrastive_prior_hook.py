@@ -5,7 +5,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from pic_plugin.datasets import SlidingWindowSampler
 from pic_plugin.functional.hashing import hash64
@@ -52,7 +52,10 @@ class ContrastivePriorHook(Hook):
         model, head = unwrapped_model(runner), instance_head(runner)
         num_instances, ranks = head.allocated.num_instances, head.allocated.ranks
         batch_size = batch_size_per_rank(runner)
-        sampler = _OnePass(runner.train_dataloader.dataset, batch_size, runner.seed)
+        # a shuffled pass, in whole batches: the statistics of each are those of as many images.  Other orders and views
+        # than the training's, whose first epoch should be new to the rows; the same on all ranks, by rank 0's seed
+        sampler = SlidingWindowSampler(runner.train_dataloader.dataset, None, None, batch_size=batch_size,
+                                       seed=int(hash64(ranks.broadcast_int(runner.seed), _PRIOR)))
         runner.logger.info(f'Contrastive prior: the untrained network\'s features of {num_instances} images')
         start = time.monotonic()
         was_training = model.training
@@ -74,22 +77,7 @@ class ContrastivePriorHook(Hook):
         runner.logger.info(f'Contrastive prior: each row is its image\'s feature, {time.monotonic() - start:.0f} s')
 
 
-class _OnePass(SlidingWindowSampler):
-    """A shuffled pass over the data, rounded up to whole batches by what the stream has next.
-
-    No batch is smaller than the others: its statistics are those of as many images.
-    """
-
-    def __init__(self, dataset: Dataset, batch_size: int, seed: int) -> None:
-        # other orders and views than the training's, whose first epoch should be new to the rows
-        super().__init__(dataset, window_size=None, window_stride=None, seed=int(hash64(seed, _PRIOR)))  # type: ignore[arg-type]
-        self.batch_size = batch_size
-
-    def __len__(self) -> int:
-        return -(-super().__len__() // self.batch_size) * self.batch_size
-
-
-def _loader(runner: Runner, sampler: _OnePass) -> DataLoader:
+def _loader(runner: Runner, sampler: SlidingWindowSampler) -> DataLoader:
     """The training's loader, but for the order."""
     like = runner.train_dataloader
     return DataLoader(like.dataset, sampler.batch_size, sampler=sampler, num_workers=like.num_workers,

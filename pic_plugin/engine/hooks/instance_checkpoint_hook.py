@@ -19,6 +19,7 @@ from pic_plugin.functional.hashing import hash64
 from pic_plugin.registry import HOOKS
 
 from ..checksums import read_sums, sha256, write_sums
+from ..resumed_schedule import progress, resume_schedule
 from ..row_checkpoint import SavedRows, load_rows, save_rows
 from .common import instance_head, latest_checkpoint, unwrapped_model, way_back
 
@@ -68,6 +69,7 @@ class InstanceCheckpointHook(CheckpointHook):
         if 'instance_rows' not in meta:
             raise ValueError(f'{path} has no rows to resume with; to start from its weights, set '
                              'load_from without resume')
+        resume_schedule(runner, checkpoint, meta['instance_rows'].pop('progress', None))
         scalars = checkpoint['message_hub']['log_scalars']
         for name, (values, counts) in scalars.items():
             scalars[name] = HistoryBuffer(values.tolist(), counts.tolist())
@@ -146,6 +148,7 @@ class InstanceCheckpointHook(CheckpointHook):
         self.last_ckpt = str(out_dir / name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
         meta = {**meta, 'instance_rows': {'folder': rows_name, 'num_steps': num_steps, 'segments': saved.segments,
+                                          'progress': progress(runner),
                                           **self._data, **shared}}
         runner.save_checkpoint(str(partial), name, save_optimizer=self.save_optimizer,
                                save_param_scheduler=self.save_param_scheduler, meta=meta, by_epoch=self.by_epoch)

@@ -54,6 +54,10 @@ class InstanceRowsHook(Hook):
             raise ValueError('optim_wrapper.type must be WeightCorrectingOptimWrapper or '
                              f'AmpWeightCorrectingOptimWrapper, got {type(optim_wrapper).__name__}: rows that were '
                              'away are brought up to date from its log of steps')
+        loader = runner.train_dataloader
+        # an epoch has as many batches as before, and the last one is whole
+        if isinstance(loader.sampler, SlidingWindowSampler) and not loader.drop_last:
+            loader.sampler.batch_size = batch_size_per_rank(runner)
         ranks = Ranks.of_world()
         optim_wrapper.track_rows(head.weight, ranks)
         head.allocate_rows(len(runner.train_dataloader.dataset), batch_size_per_rank(runner) * ranks.size,

@@ -52,7 +52,8 @@ class KNNHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Build the loaders."""
         self.ranks = Ranks.of_world()
-        self.bank, self.query = (runner.build_dataloader(config, seed=runner.seed) for config in self._configs)
+        seed = self.ranks.broadcast_int(runner.seed)  # by which a sampler shares images out: one for all ranks
+        self.bank, self.query = (runner.build_dataloader(config, seed=seed) for config in self._configs)
         if max(self.num_neighbors) > len(self.bank.dataset):
             raise ValueError(f'num_neighbors must be at most the {len(self.bank.dataset)} images of bank_dataloader, '
                              f'got {max(self.num_neighbors)}')
