@@ -1,13 +1,12 @@
 """Parametric instance classification (PIC, Algorithm 1)."""
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, Optional, Union
 
 import torch
-from mmengine.dist import get_world_size
 from mmpretrain.models import BaseSelfSupervisor
 from mmpretrain.structures import DataSample
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pic_plugin.registry import MODELS
@@ -77,31 +76,29 @@ class PIC(BaseSelfSupervisor):
     def project(self, view: Tensor, readable: Tensor) -> Tensor:
         """Features ``[B, D]`` of one view; zero where the image could not be read: it takes part in no BatchNorm.
 
-        A single readable image has no statistics of its own, and is normalised by the running ones.  Where none is
-        readable the features mean nothing, and are there for DistributedDataParallel.
+        A single readable image has no statistics, and none with which the running ones would be of use early on: it
+        is left out too, by a feature of zeros, which gives no gradient.  The network still runs, for
+        DistributedDataParallel.
         """
         if readable.all():
             return self._network(view)
-        num_readable = int(readable.sum())
-        if num_readable == 0:
-            with self._running_statistics():
-                return self._network(view)
+        if readable.sum() < 2:
+            with self._keeping_statistics():
+                features = self._network(view)
+            return features.where(features.new_zeros((), dtype=torch.bool), 0)
         readable = readable.to(view.device)
-        with self._running_statistics() if num_readable == 1 else nullcontext():
-            features = self._network(view[readable])
+        features = self._network(view[readable])
         return features.new_zeros(len(view), *features.shape[1:]).index_put((readable, ), features)
 
     @contextmanager
-    def _running_statistics(self) -> Iterator[None]:
-        """BatchNorm normalises by its running statistics, and leaves them as they are."""
-        # a synchronised one goes on: it has the other ranks' images, which would wait for this rank's
-        norms = [module for module in self.modules() if isinstance(module, _BatchNorm) and module.training and
-                 not (isinstance(module, nn.SyncBatchNorm) and get_world_size() > 1)]
-        for norm in norms:
-            norm.eval()
+    def _keeping_statistics(self) -> Iterator[None]:
+        """BatchNorm's running statistics stay as they are."""
+        momenta = [(module, module.momentum) for module in self.modules() if isinstance(module, _BatchNorm)]
+        for norm, _ in momenta:
+            norm.momentum = 0.0
         yield
-        for norm in norms:
-            norm.train()
+        for norm, momentum in momenta:
+            norm.momentum = momentum
 
     def _network(self, view: Tensor) -> Tensor:
         features = self.extract_feat(view)

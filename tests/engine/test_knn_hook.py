@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmengine.dataset import DefaultSampler
@@ -69,3 +71,19 @@ def test_waits_do_not_grow_with_the_queries(monkeypatch):
         with CountWaits() as waits:
             hook.evaluate(Same())
         assert waits.count == 22 + 17 + 2 + 1  # labels and the loaders' seeds, on the host; the number of classes
+
+
+def loaders_seed(rank, world_size):
+    """The seed by which each rank's loaders share out the images, where the runner's is another on each."""
+    seeds = []
+
+    def build_dataloader(config, seed):
+        seeds.append(seed)
+        return loader(*problem(8, 1))
+
+    KNNHook({}, {}, num_neighbors=(1, )).before_train(SimpleNamespace(seed=5 + rank, build_dataloader=build_dataloader))
+    return seeds
+
+
+def test_ranks_share_images_out_by_one_seed():
+    assert run_ranks(loaders_seed, 2) == [[5, 5], [5, 5]]

@@ -89,31 +89,22 @@ def test_unreadable_images_take_no_part_in_batchnorm():
 
 
 @pytest.mark.parametrize('readable', [[], [2]], ids=['none', 'one'])
-def test_what_has_no_statistics_takes_the_running_ones(readable):
+def test_what_has_no_statistics_trains_nothing(readable):
     model, wrapper = pic(neck=dict(type='NonLinearNeck', in_channels=64, hid_channels=8, out_channels=4,
                                    with_avg_pool=True, norm_cfg=dict(type='BN1d')))
     images, ids = torch.randn(4, 3, 32, 32), torch.arange(4)
     model.head.activate(ids)
     wrapper.update_params(model.loss(images, samples(range(4)))['loss'])  # statistics that are not those at the start
-    statistics = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    unreadable = [i for i in range(4) if i not in readable]
-    expected = model.eval().project(images, torch.ones(4, dtype=torch.bool))
-    model.train()
+    statistics = {name: buffer.clone() for name, buffer in model.named_buffers() if 'running' in name}
+    momenta = [module.momentum for module in model.modules() if hasattr(module, 'momentum')]
     mask = torch.tensor([i in readable for i in range(4)])
-    features = model.project(images, mask)
-    torch.testing.assert_close(features[readable], expected[readable], rtol=1e-4, atol=1e-5)
-    assert all(module.training for module in model.modules())
     model.head.activate(ids.where(mask, -1 - ids))
-    loss = model.loss(images, samples(range(4), unreadable))['loss']
-    model.zero_grad()
-    loss.backward()
-    for name, buffer in model.named_buffers():
-        assert torch.equal(buffer, statistics[name]), name
-    trained = [bool(p.grad is not None and p.grad.any()) for p in model.parameters()]
-    if readable:
-        assert loss > 0 and all(trained[-2:]) and sum(trained) > len(trained) / 2
-    else:
-        assert loss == 0 and not any(trained) and all(p.grad is not None for p in model.parameters())
+    model.loss(images, samples(range(4), [i for i in range(4) if i not in readable]))['loss'].backward()
+    buffers = dict(model.named_buffers())
+    assert statistics and all(torch.equal(buffers[name], statistics[name]) for name in statistics)
+    assert [module.momentum for module in model.modules() if hasattr(module, 'momentum')] == momenta
+    for parameter in model.parameters():  # there for DistributedDataParallel, and zero
+        assert parameter.grad is not None and not parameter.grad.any()
 
 
 def test_too_few_views():
