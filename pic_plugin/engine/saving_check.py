@@ -78,8 +78,8 @@ def check_when(runner: Runner, hook: CheckpointHook) -> None:
     for step in due[:counts]:
         if step * iters % counts:
             raise ValueError(f'accumulative_counts must divide the iterations before each checkpoint, and {counts} '
-                             f'does not divide {step * iters}: gradients that were not applied yet are not saved; change '
-                             f'interval={hook.interval} or save_begin={hook.save_begin} of {name}')
+                             f'does not divide {step * iters}: gradients that were not applied yet are not saved; '
+                             f'change interval={hook.interval} or save_begin={hook.save_begin} of {name}')
 
 
 def check_complete(runner: Runner, checkpoint: dict, path: str, network: dict[str, Tensor]) -> None:
