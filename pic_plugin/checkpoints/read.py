@@ -1,9 +1,11 @@
 """Reads checkpoints without running code from them."""
+import io
 import pickle
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 import torch
 from torch import Tensor
@@ -80,3 +82,30 @@ def _also_safe(allowed: Sequence[type]) -> Iterator[None]:
     finally:
         torch.serialization.clear_safe_globals()
         torch.serialization.add_safe_globals(before)
+
+
+def find_unsafe(content: Any, key: str = '') -> Optional[str]:
+    """The key of what :func:`load_tensors_only` would not read again, and its type; None if it reads all.
+
+    Args:
+        content: what is to be saved.
+        key: under which it is.
+    """
+    if content is None or type(content) in (str, int, float, bool, Tensor):
+        return None
+    if type(content) in (dict, OrderedDict):
+        items = list(content.items())
+        if bad := next((name for name, _ in items if find_unsafe(name)), None):
+            return f'{key} (its key {bad!r} is of {type(bad)})'
+        children = [(f'{key}.{name}' if key else str(name), value) for name, value in items]
+    elif type(content) in (list, tuple):
+        children = [(f'{key}[{i}]', value) for i, value in enumerate(content)]
+    else:
+        try:
+            file = io.BytesIO()
+            torch.save(content, file)
+            torch.load(io.BytesIO(file.getvalue()), weights_only=True)
+            return None
+        except Exception:  # what pickling may raise is anybody's
+            return f'{key} (of {type(content)})'
+    return next(filter(None, (find_unsafe(value, name) for name, value in children)), None)

@@ -2,6 +2,7 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Optional
 
 from pic_plugin.sharding import Ranks
 
@@ -36,14 +37,21 @@ def read_sums(folder: Path) -> dict[str, str]:
         raise ValueError(f'the checksums of the checkpoint, {folder / SUMS}, cannot be read: {error}') from error
 
 
-def check_sums(folder: Path, sums: Mapping[str, str], ranks: Ranks) -> None:
+def check_sums(folder: Path, sums: Mapping[str, str], ranks: Ranks, beside: Optional[Path] = None) -> None:
     """Compare files with their digests, each on one of the ranks.  Collective.
+
+    Args:
+        folder: of the files.
+        sums: their digests.
+        ranks: the ranks.
+        beside: what the file that is not in the folder, ``../...``, is called now, if it may have been renamed.
 
     Raises:
         ValueError: on every rank, if a file is missing or holds other bits; it names them all.
     """
     mine = sorted(sums)[ranks.rank::ranks.size]
-    bad = [name for name in mine if not (folder / name).is_file() or sha256(folder / name) != sums[name]]
+    paths = {name: beside if beside and name.startswith('../') else folder / name for name in mine}
+    bad = [name for name, path in paths.items() if not path.is_file() or sha256(path) != sums[name]]
     if damaged := sorted(name for names_of_rank in ranks.all_gather_object(bad) for name in names_of_rank):
         raise ValueError(f'the checkpoint is damaged: in {folder}, {", ".join(damaged)} is missing or does not have '
                          'the checksum that it was written with; resume from another checkpoint')

@@ -73,7 +73,8 @@ def save_rows(folder: Path, rows: Rows, num_steps: int, ranks: Ranks, previous: 
     return SavedRows(folder, num_steps, [*segments, num_rows])
 
 
-def load_rows(saved: SavedRows, block: Block, template: RowState, ranks: Ranks) -> Iterator[tuple[Tensor, RowState]]:
+def load_rows(saved: SavedRows, block: Block, template: RowState, ranks: Ranks,
+              checkpoint: Optional[Path] = None) -> Iterator[tuple[Tensor, RowState]]:
     """Ids and rows of this rank's ``block``, piece by piece; of an id that comes more than once the last one counts.
 
     Each piece is loaded by a collective.  Runs no code from the files.
@@ -83,12 +84,13 @@ def load_rows(saved: SavedRows, block: Block, template: RowState, ranks: Ranks) 
         block: the rows that are wanted.
         template: rows of the shape and dtypes that are expected.
         ranks: the ranks.
+        checkpoint: the file that the rows belong to, where it is now.
 
     Raises:
         ValueError: if a file is missing or damaged, or the rows have another shape or dtype.
     """
     sums = read_sums(saved.folder)
-    check_sums(saved.folder, sums, ranks)
+    check_sums(saved.folder, sums, ranks, checkpoint)
     for name in sorted(sums):
         if name.endswith('/.metadata'):
             yield from _load_part((saved.folder / name).parent, block, template, ranks)

@@ -119,7 +119,12 @@ class RecentRows:
         The rows are put into the order of the recent classes, here as after loading: where they sat before is no part
         of the checkpoint, and still the run that goes on and the one that resumes add up the same numbers in the same
         order.
+
+        Raises:
+            RuntimeError: within an optimizer step, when gradients wait to be applied.
         """
+        if self.weight.grad is not None:
+            raise RuntimeError('rows cannot be saved within an optimizer step: their gradients would be lost')
         self._write_back()
         self._fill()
         return {'seed': self.table.seed, 'recent': self.recent.state_dict()}

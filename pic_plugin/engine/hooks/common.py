@@ -35,10 +35,12 @@ def batch_size_per_rank(runner: Runner) -> int:
 
 
 def latest_checkpoint(runner: Runner) -> Optional[str]:
-    """The last complete checkpoint of the work directory, None if there is none."""
+    """The last complete checkpoint, None if there is none; of a work directory that was moved or copied its own."""
     if not os.path.isfile(os.path.join(runner.work_dir, 'last_checkpoint')):
         return None
-    return find_latest_checkpoint(runner.work_dir)
+    latest = find_latest_checkpoint(runner.work_dir)
+    own = os.path.join(runner.work_dir, os.path.basename(latest))
+    return own if os.path.isfile(own) else latest
 
 
 @contextmanager

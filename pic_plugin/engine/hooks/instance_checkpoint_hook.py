@@ -1,8 +1,7 @@
 """Checkpoints that are complete or not there, with the rows of all ranks, and that run no code when loaded."""
 import os
+import pickle
 import random
-import shutil
-from collections import deque
 from pathlib import Path
 from typing import Any, Optional
 
@@ -10,18 +9,20 @@ import numpy as np
 import torch
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import Runner, find_latest_checkpoint
 from mmengine.utils import apply_to
 
-from pic_plugin.checkpoints.read import load_tensors_only
+from pic_plugin.checkpoints.read import find_unsafe, load_tensors_only
 from pic_plugin.datasets import InstanceDataset, SlidingWindowSampler
 from pic_plugin.functional.hashing import hash64
 from pic_plugin.registry import HOOKS
 
+from ..checkpoint_files import SCRATCH, clear_scratch, find_rows, make_way, retire
 from ..checksums import read_sums, sha256, write_sums
 from ..resumed_schedule import progress, resume_schedule
 from ..row_checkpoint import SavedRows, load_rows, save_rows
-from .common import instance_head, latest_checkpoint, unwrapped_model, way_back
+from ..saving_check import check_complete, check_when
+from .common import instance_head, unwrapped_model, way_back
 
 
 @HOOKS.register_module()
@@ -31,7 +32,11 @@ class InstanceCheckpointHook(CheckpointHook):
     A checkpoint is ``epoch_N.pth`` (network, optimizer, schedulers, log) and the folder ``epoch_N.rows`` that it names,
     which has the checksums of all files, and shares with the previous checkpoint those of rows that have not changed.
     Both are written into a folder beside, the rows by all ranks, and then renamed, the file last: once it is there, all
-    of it is.  Only then are older checkpoints deleted.
+    of it is.  Only then are older checkpoints deleted, those that were written here and still have their names.  One
+    that was renamed, moved or copied with its rows is resumed from like any other, and so is a whole work directory.
+
+    All but the rows is saved once before the first iteration, for trial.  Gradients that accumulate are not saved:
+    no checkpoint may fall between the iterations of one optimizer step.
 
     Nothing in it is pickled code: it loads with ``weights_only=True``, and a file that does not is not resumed from.
 
@@ -44,15 +49,18 @@ class InstanceCheckpointHook(CheckpointHook):
         args: as in :class:`mmengine.hooks.CheckpointHook`.
     """
 
-    _to_restore: Optional[tuple[Path, dict[str, Any]]] = None  # where the rows are, and what belongs to them
+    _to_restore: Optional[tuple[Path, dict[str, Any]]] = None  # the checkpoint, and what belongs to its rows
+    _tried = False  # whether a checkpoint could be saved
     _last_saved: Optional[SavedRows] = None  # of this run: the next checkpoint writes what has changed since
 
     def before_run(self, runner: Runner) -> None:
-        """Refuse to resume from a file that would run code.
+        """Find the file to resume from, and refuse one that would run code.
 
         Raises:
             ValueError: if it is such a file, or none.
         """
+        if runner._resume and runner._load_from is None and (latest := self._latest(runner)) is not None:
+            runner._load_from = str(latest)
         if (path := _to_resume(runner)) is not None:
             load_tensors_only(path, mmap=True)
 
@@ -60,7 +68,7 @@ class InstanceCheckpointHook(CheckpointHook):
         """Turn the log back into mmengine's objects, and keep what the rows need.
 
         Raises:
-            ValueError: if the checkpoint is to be resumed and has no rows.
+            ValueError: if the checkpoint is to be resumed and has no rows, or lacks another part of what that takes.
         """
         meta = checkpoint.get('meta', {})
         meta.pop('config', None)  # mmengine would execute it
@@ -69,12 +77,13 @@ class InstanceCheckpointHook(CheckpointHook):
         if 'instance_rows' not in meta:
             raise ValueError(f'{path} has no rows to resume with; to start from its weights, set '
                              'load_from without resume')
+        check_complete(runner, checkpoint, path, unwrapped_model(runner).state_dict())
         resume_schedule(runner, checkpoint, meta['instance_rows'].pop('progress', None))
         scalars = checkpoint['message_hub']['log_scalars']
         for name, (values, counts) in scalars.items():
             scalars[name] = HistoryBuffer(values.tolist(), counts.tolist())
         # mmengine puts a checkpoint's tensors where the network is; rows are found and counted on the host
-        self._to_restore = Path(path).parent, apply_to(meta.pop('instance_rows'), torch.is_tensor, torch.Tensor.cpu)
+        self._to_restore = Path(path), apply_to(meta.pop('instance_rows'), torch.is_tensor, torch.Tensor.cpu)
 
     def before_train(self, runner: Runner) -> None:
         """Check that resuming is exact, and read the rows.
@@ -83,17 +92,32 @@ class InstanceCheckpointHook(CheckpointHook):
             ValueError: if the data set is another one than the checkpoint's, or checkpoints would fall between the
                 iterations of one optimizer step, or into an epoch.
         """
+        check_when(runner, self)
+        ranks = instance_head(runner).allocated.ranks
+        info = runner.message_hub.runtime_info
+        kept = info.pop('keep_ckpt_ids', [])  # mmengine would remove some of them by name, whosever they are
         super().before_train(runner)
-        self._check_interval(runner)
-        if runner.rank == 0:
-            _remove_unnamed_rows(Path(self.out_dir))
+        out_dir = Path(self.out_dir)
+        here = self._to_restore is not None and self._to_restore[0].resolve().parent == out_dir.resolve()
+        self._kept = list(kept) if here else []  # the numbers in the names of this folder's checkpoints, the last ones
+        self._stay_in(out_dir)
         if self._to_restore is not None:
             self._restore(runner, *self._to_restore)
             self._to_restore = None
         self._data = _data_identity(runner)
+        if runner.rank == 0:
+            self._remove_old(out_dir)
+        ranks.barrier()
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[Any] = None) -> None:
-        """Seed what the model draws (dropout, ...) by (seed, epoch, rank), once the epoch's loader is up."""
+        """Seed what the model draws (dropout, ...) by (seed, epoch, rank), once the epoch's loader is up.
+
+        Raises:
+            ValueError: before the first iteration, if a checkpoint could not be saved.
+        """
+        if not self._tried:
+            self._try_to_save(runner)
+            self._tried = True
         if batch_idx == 0:
             seed = int(hash64(runner.seed, runner.epoch, runner.rank))
             random.seed(seed)
@@ -101,7 +125,11 @@ class InstanceCheckpointHook(CheckpointHook):
             torch.manual_seed(seed)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Replace what would have to be pickled by tensors."""
+        """Replace what would have to be pickled by tensors.
+
+        Raises:
+            ValueError: if there is more of that; its key is named.
+        """
         hub = checkpoint['message_hub']
         hub['log_scalars'] = {
             name: tuple(torch.from_numpy(np.array(data, np.float64)) for data in buffer.data)
@@ -109,6 +137,10 @@ class InstanceCheckpointHook(CheckpointHook):
         }
         for name, value in checkpoint.items():
             checkpoint[name] = apply_to(value, lambda x: isinstance(x, np.generic), lambda x: x.item())
+        if (key := find_unsafe(checkpoint)) is not None:
+            raise ValueError(f'{key} cannot be saved: a checkpoint is tensors, numbers, strings, lists and dicts, and '
+                             'loads without running code; make it one of these, or, in the message hub, leave it out '
+                             'by update_info(..., resumed=False)')
 
     def after_train(self, runner: Runner) -> None:
         """Write the backbone alone."""
@@ -121,64 +153,98 @@ class InstanceCheckpointHook(CheckpointHook):
             runner.logger.info(f'The backbone alone is saved to {path}')
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        if not runner.optim_wrapper.should_update():  # the best one of a validation: others are never due here
+            runner.logger.warning('no checkpoint is written between the iterations of an optimizer step')
+            return
         head = instance_head(runner)
         with way_back(runner):
             head.check_finite()
         ranks, rows = head.allocated.ranks, head.allocated.rows
         out_dir = Path(self.out_dir)
         name = self.filename_tmpl.format(step)
-        partial = out_dir / 'partial'
+        partial = out_dir / SCRATCH
         suffix = 0
         if runner.rank == 0:
-            shutil.rmtree(partial, ignore_errors=True)
-            suffix = next(i for i in range(1 << 30) if not (out_dir / _rows_name(name, i)).exists())
+            clear_scratch(out_dir)
+            suffix = next(i for i in range(1 << 30) if not os.path.lexists(out_dir / _rows_name(name, i)))
         rows_name = _rows_name(name, ranks.broadcast_int(suffix))
         shared = rows.settle()
         num_steps = len(runner.optim_wrapper.step_log)
         saved = save_rows(partial / rows_name, rows, num_steps, ranks, self._last_saved)
         self._last_saved = saved._replace(folder=out_dir / rows_name)
 
-        dropped: list[int] = []
         if self.max_keep_ckpts > 0:
-            kept = [old for old in self.keep_ckpt_ids if old != step] + [step]
+            self._kept = [old for old in self._kept if old != step] + [step]
             # the checkpoint knows of those that are to be deleted: if this process dies before, the next one does it
-            runner.message_hub.update_info('keep_ckpt_ids', kept)
-            dropped = kept[:-self.max_keep_ckpts]
-            self.keep_ckpt_ids: deque = deque(kept[-self.max_keep_ckpts:])
+            runner.message_hub.update_info('keep_ckpt_ids', list(self._kept))
         self.last_ckpt = str(out_dir / name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
         meta = {**meta, 'instance_rows': {'folder': rows_name, 'num_steps': num_steps, 'segments': saved.segments,
                                           'progress': progress(runner),
                                           **self._data, **shared}}
+        self._write(runner, name, meta)
+        if runner.rank == 0:
+            write_sums(saved.folder, {**read_sums(saved.folder), f'../{name}': sha256(partial / name)})
+            if (kept := make_way(out_dir / name)) is not None:
+                runner.logger.warning(f'{out_dir / name} was there and is not of this training: it is now {kept}')
+            _publish(partial / rows_name, out_dir / rows_name)
+            _publish(partial / name, out_dir / name)
+            _point(runner, self.last_ckpt)
+            self._remove_old(out_dir)
+        # rank 0's files may take longer than NCCL lets the others wait; the host's group has more patience
+        ranks.barrier()
+
+    def _write(self, runner: Runner, name: str, meta: dict) -> None:
+        """Write all but the rows into the folder beside, and read it."""
+        partial = Path(self.out_dir, SCRATCH)
         runner.save_checkpoint(str(partial), name, save_optimizer=self.save_optimizer,
                                save_param_scheduler=self.save_param_scheduler, meta=meta, by_epoch=self.by_epoch)
         if runner.rank == 0:
             load_tensors_only(partial / name, mmap=True)
-            write_sums(saved.folder, {**read_sums(saved.folder), f'../{name}': sha256(partial / name)})
-            _publish(partial / rows_name, out_dir / rows_name)
-            _publish(partial / name, out_dir / name)
-            partial.rmdir()
-            pointer = Path(runner.work_dir, 'last_checkpoint')
-            pointer.with_suffix('.partial').write_text(self.last_ckpt)
-            _publish(pointer.with_suffix('.partial'), pointer)
-            for old in dropped:
-                (out_dir / self.filename_tmpl.format(old)).unlink(missing_ok=True)
-            _remove_unnamed_rows(out_dir)
-        # rank 0's files may take longer than NCCL lets the others wait; the host's group has more patience
-        ranks.barrier()
 
-    def _check_interval(self, runner: Runner) -> None:
-        if isinstance(runner.train_loop, EpochBasedTrainLoop):
-            if not self.by_epoch:
-                raise ValueError('by_epoch of InstanceCheckpointHook must be True where training goes by epochs: '
-                                 'mmengine resumes those at the start of an epoch')
-            counts = runner.optim_wrapper.accumulative_counts
-            iters = self.interval * len(runner.train_dataloader)
-            if self.interval > 0 and iters % counts:
-                raise ValueError(f'accumulative_counts must divide the {iters} iterations between checkpoints, got '
-                                 f'{counts}: the gradients that were not applied yet would be lost on resume')
+    def _try_to_save(self, runner: Runner) -> None:
+        """Find out now, and on all ranks, what would stop the first checkpoint."""
+        ranks, fault = instance_head(runner).allocated.ranks, None
+        if runner.rank == 0:
+            try:
+                Path(self.out_dir, SCRATCH).mkdir(parents=True, exist_ok=True)
+                self._write(runner, self.filename_tmpl.format(0), {'instance_rows': dict(self._data)})
+                clear_scratch(Path(self.out_dir))
+            except (ValueError, OSError, RuntimeError, TypeError, AttributeError, pickle.PicklingError) as error:
+                fault = f'no checkpoint could be saved: {error}'
+        if (fault := ranks.all_gather_object(fault)[0]) is not None:
+            raise ValueError(fault)
 
-    def _restore(self, runner: Runner, folder: Path, saved: dict[str, Any]) -> None:
+    def _remove_old(self, out_dir: Path) -> None:
+        """Remove the checkpoints beyond ``max_keep_ckpts``, and what has been replaced."""
+        if self.max_keep_ckpts > 0:
+            for old in self._kept[:-self.max_keep_ckpts]:
+                retire(out_dir / self.filename_tmpl.format(old))
+            self._kept = self._kept[-self.max_keep_ckpts:]
+        clear_scratch(out_dir)
+
+    def _latest(self, runner: Runner) -> Optional[Path]:
+        """What ``last_checkpoint`` leads to: a path, which is another one if the work directory was moved or copied."""
+        if not Path(runner.work_dir, 'last_checkpoint').is_file():
+            return None
+        named = Path(find_latest_checkpoint(runner.work_dir))
+        out_dir = Path(runner.work_dir) if self.out_dir is None else Path(self.out_dir, Path(runner.work_dir).name)
+        latest = out_dir / named.name
+        if not latest.is_file():
+            raise ValueError(f'{runner.work_dir}/last_checkpoint names {named.name}, and {out_dir} has no such file; '
+                             'name the checkpoint to go on from: --resume PATH, or load_from=PATH with resume=True')
+        if runner.rank == 0 and latest != named:
+            _point(runner, str(latest))
+        return latest
+
+    def _stay_in(self, out_dir: Path) -> None:
+        """Look for the best checkpoints, which mmengine removes for better ones, in this folder alone."""
+        if (best := getattr(self, 'best_ckpt_path', None)) is not None:
+            self.best_ckpt_path = str(out_dir / Path(best).name)
+        for metric, path in getattr(self, 'best_ckpt_path_dict', {}).items():
+            self.best_ckpt_path_dict[metric] = path and str(out_dir / Path(path).name)
+
+    def _restore(self, runner: Runner, checkpoint: Path, saved: dict[str, Any]) -> None:
         num_instances, ranks, rows, *_ = instance_head(runner).allocated
         data = _data_identity(runner)
         if saved['num_instances'] != num_instances:
@@ -191,14 +257,14 @@ class InstanceCheckpointHook(CheckpointHook):
             data['stream']['seed'] = runner.train_dataloader.sampler.seed = saved['stream']['seed']
             if data['stream'] != saved['stream']:
                 runner.logger.warning(f'the order of the data changes from {saved["stream"]} to {data["stream"]}')
-        self._last_saved = SavedRows(folder / saved['folder'], saved['num_steps'], saved['segments'])
+        self._last_saved = SavedRows(find_rows(checkpoint, saved['folder']), saved['num_steps'], saved['segments'])
         template = rows.read(torch.arange(0))
-        rows.restore(load_rows(self._last_saved, rows.block, template, ranks), saved)
+        rows.restore(load_rows(self._last_saved, rows.block, template, ranks, checkpoint), saved)
 
 
 def _to_resume(runner: Runner) -> Optional[str]:
-    """The checkpoint that the runner resumes from, as ``Runner.load_or_resume`` finds it."""
-    return (runner._load_from or latest_checkpoint(runner)) if runner._resume else None
+    """The checkpoint that the runner resumes from."""
+    return runner._load_from if runner._resume else None
 
 
 def _data_identity(runner: Runner) -> dict[str, Any]:
@@ -215,15 +281,11 @@ def _rows_name(checkpoint: str, suffix: int) -> str:
     return Path(checkpoint).stem + '.rows' + (f'-{suffix}' if suffix else '')
 
 
-def _remove_unnamed_rows(out_dir: Path) -> None:
-    """Remove the rows that no checkpoint names: of one that was deleted, or written again, or never completed."""
-    for folder in out_dir.glob('*.rows*'):
-        checkpoint = out_dir / f'{folder.name.split(".rows")[0]}.pth'
-        if checkpoint.exists():
-            others = len(list(out_dir.glob(_rows_name(checkpoint.name, 0) + '*'))) - 1
-            if not others or load_tensors_only(checkpoint, mmap=True)['meta']['instance_rows']['folder'] == folder.name:
-                continue
-        shutil.rmtree(folder)
+def _point(runner: Runner, checkpoint: str) -> None:
+    """Have ``last_checkpoint`` name a file."""
+    pointer = Path(runner.work_dir, 'last_checkpoint')
+    pointer.with_suffix('.partial').write_text(checkpoint)
+    _publish(pointer.with_suffix('.partial'), pointer)
 
 
 def _publish(partial: Path, path: Path) -> None:

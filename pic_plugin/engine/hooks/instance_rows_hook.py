@@ -6,16 +6,20 @@ from typing import Any, Optional
 import torch
 import torch.nn.functional as F
 from mmengine.hooks import Hook
+from mmengine.optim import BaseOptimWrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import Tensor
 
+from pic_plugin.checkpoints.start import fit_backbone
 from pic_plugin.datasets import SlidingWindowSampler, check_own_rows
 from pic_plugin.registry import HOOKS
 from pic_plugin.rows import HardestOfAll
 from pic_plugin.sharding import Ranks
 
 from ..optim_wrapper import AmpWeightCorrectingOptimWrapper, WeightCorrectingOptimWrapper
-from .common import batch_size_per_rank, instance_head, way_back
+from ..saving_check import check_saving
+from .common import batch_size_per_rank, instance_head, unwrapped_model, way_back
+from .instance_checkpoint_hook import InstanceCheckpointHook
 
 
 @HOOKS.register_module()
@@ -39,6 +43,24 @@ class InstanceRowsHook(Hook):
             raise ValueError(f'max_unreadable_share must be in [0, 1], got {max_unreadable_share}')
         self.max_unreadable_share = max_unreadable_share
         self._unreadable: set[int] = set()  # all ranks'
+
+    def before_run(self, runner: Runner) -> None:
+        """Check that what is trained will be saved.
+
+        Raises:
+            ValueError: if it would not be.
+        """
+        if isinstance(runner.optim_wrapper, BaseOptimWrapper):  # and not a config: this is a training
+            check_saving(runner, InstanceCheckpointHook, (type(self), ))
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Have ``load_from`` load the backbone, also from a file of it alone.
+
+        Raises:
+            ValueError: if the backbone would not take all of its tensors.
+        """
+        if not runner._resume:
+            fit_backbone(checkpoint, unwrapped_model(runner).state_dict(), runner._load_from)
 
     def before_train(self, runner: Runner) -> None:
         """Allocate the rows.
