@@ -9,12 +9,23 @@ import zipfile
 from pathlib import Path
 from typing import Optional
 
+from mmengine.runner import find_latest_checkpoint
+
 from pic_plugin.checkpoints.read import load_tensors_only
 
 from .checksums import SUMS, read_sums, sha256
 
 SCRATCH = '.instance_checkpoint'  # beside the checkpoints: what is being written, and what is being removed
 _OLD = 'old'
+
+
+def latest_checkpoint(work_dir: Path) -> Optional[Path]:
+    """What ``last_checkpoint`` leads to, None if there is none; of a folder that was moved or copied its own file."""
+    if not (work_dir / 'last_checkpoint').is_file():
+        return None
+    latest = Path(find_latest_checkpoint(str(work_dir)))
+    own = work_dir / latest.name
+    return own if own.is_file() else latest
 
 
 def find_rows(checkpoint: Path, named: str) -> Path:

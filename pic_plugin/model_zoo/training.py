@@ -2,8 +2,7 @@
 from pathlib import Path
 from typing import Any, Optional
 
-from mmengine.runner import find_latest_checkpoint
-
+from pic_plugin.engine.checkpoint_files import latest_checkpoint
 from pic_plugin.visualization.curves import read_scalars
 
 
@@ -19,7 +18,7 @@ def find_checkpoint(source: Path, with_neck: bool) -> Path:
         raise ValueError(f'{source} is neither a checkpoint nor a work directory: there is no such file')
     if not with_neck and (source / 'backbone.pth').is_file():
         return source / 'backbone.pth'
-    if (source / 'last_checkpoint').is_file() and (path := Path(find_latest_checkpoint(str(source)))).is_file():
+    if (path := latest_checkpoint(source)) is not None and path.is_file():
         return path
     raise ValueError(f'{source} has no {"" if with_neck else "backbone.pth and no "}last_checkpoint that leads to a '
                      'checkpoint; give the checkpoint itself')

@@ -1,14 +1,15 @@
 """What several hooks ask of a runner."""
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Optional
+from pathlib import Path
 
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 from mmpretrain.models import BaseSelfSupervisor
 
 from pic_plugin.models import CosineInstanceHead
+
+from ..checkpoint_files import latest_checkpoint
 
 
 def unwrapped_model(runner: Runner) -> BaseSelfSupervisor:
@@ -34,22 +35,13 @@ def batch_size_per_rank(runner: Runner) -> int:
     return loader.batch_size or loader.batch_sampler.batch_size
 
 
-def latest_checkpoint(runner: Runner) -> Optional[str]:
-    """The last complete checkpoint, None if there is none; of a work directory that was moved or copied its own."""
-    if not os.path.isfile(os.path.join(runner.work_dir, 'last_checkpoint')):
-        return None
-    latest = find_latest_checkpoint(runner.work_dir)
-    own = os.path.join(runner.work_dir, os.path.basename(latest))
-    return own if os.path.isfile(own) else latest
-
-
 @contextmanager
 def way_back(runner: Runner) -> Iterator[None]:
     """Add to a ``FloatingPointError`` the checkpoint that training can go on from."""
     try:
         yield
     except FloatingPointError as error:
-        good = latest_checkpoint(runner)
+        good = latest_checkpoint(Path(runner.work_dir))
         advice = f'the last good checkpoint is {good}; lower the learning rate and resume from it' if good else \
             'there is no checkpoint yet; lower the learning rate and start again'
         raise FloatingPointError(f'{error} at iteration {runner.iter}: training stops before any row is written back; '
