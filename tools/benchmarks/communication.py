@@ -66,16 +66,17 @@ class CountedHead:
         self.head.activate(sliding_window(num_instances, 0, first)[self.ranks.rank::self.ranks.size])
         self._batches = (sliding_window(num_instances, start, global_batch)[self.ranks.rank::self.ranks.size]
                          for start in range(first, sys.maxsize, global_batch))
+        self._upcoming = next(self._batches)
 
     def step(self) -> None:
         """One step."""
-        ids = next(self._batches)
+        ids, self._upcoming = self._upcoming, next(self._batches)
         features = torch.randn(self._shape, requires_grad=True)
         with ExitStack() as stack:
             for name in _RECEIVED:
                 stack.enter_context(patch.object(dist, name, self._counted(name)))
             self._part = 'activate'
-            self.head.activate(ids)
+            self.head.activate(ids, self._upcoming)
             self._part = 'loss'
             loss = self.head.loss(features, ids)
             self._part = 'backward'
