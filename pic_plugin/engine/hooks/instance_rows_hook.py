@@ -10,6 +10,7 @@ from mmengine.optim import BaseOptimWrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import Tensor
 
+from pic_plugin.arguments import check_kind
 from pic_plugin.checkpoints.start import fit_backbone
 from pic_plugin.datasets import SlidingWindowSampler, check_own_rows
 from pic_plugin.registry import HOOKS
@@ -34,12 +35,13 @@ class InstanceRowsHook(Hook):
             stops; they are named in the log as they are met.
 
     Raises:
-        ValueError: if the share is not in [0, 1].
+        ValueError: if the share is no number in [0, 1].
     """
 
     priority = 'VERY_HIGH'
 
     def __init__(self, max_unreadable_share: float = 0.01) -> None:
+        check_kind(float, max_unreadable_share=max_unreadable_share)
         if not 0 <= max_unreadable_share <= 1:
             raise ValueError(f'max_unreadable_share must be in [0, 1], got {max_unreadable_share}')
         self.max_unreadable_share = max_unreadable_share
