@@ -16,7 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Optional
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
+from options import ConfigOptions
 from protocols import SUITES, Protocol, Table
 
 from pic_plugin.datasets import missing_data
@@ -67,7 +68,7 @@ def reason_to_skip(protocol: Protocol, options: Sequence[str]) -> Optional[str]:
 def parsed(options: Sequence[str]) -> dict:
     """``a.b=1`` as tools/train.py understands it."""
     parser = argparse.ArgumentParser()
-    parser.add_argument('--cfg-options', nargs='*', action=DictAction)
+    parser.add_argument('--cfg-options', nargs='*', action=ConfigOptions)
     return parser.parse_args(['--cfg-options', *options]).cfg_options or {}
 
 

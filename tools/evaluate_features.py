@@ -6,11 +6,12 @@ import argparse
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 from mmpretrain.registry import MODELS
+from options import ConfigOptions
 from torch.utils.data import DataLoader
 
 from pic_plugin.evaluation.features import extract_features
@@ -32,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='of the training; it names bank_dataloader and query_dataloader')
     parser.add_argument('work_dir', type=Path, help='of the training; has backbone.pth')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='those of the training, if any')
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='those of the training, if any')
     args = parser.parse_args()
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options or {})

@@ -16,11 +16,13 @@ if '--cpu' in sys.argv:  # mmengine looks for GPUs when it is imported, and take
     os.environ['CUDA_VISIBLE_DEVICES'] = ''
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from options import ConfigOptions
 
+from pic_plugin.arguments import check_positive
 from pic_plugin.datasets import check_data
 
 _AMP = {'OptimWrapper': 'AmpOptimWrapper', 'WeightCorrectingOptimWrapper': 'AmpWeightCorrectingOptimWrapper'}
@@ -45,8 +47,9 @@ def parse_args() -> argparse.Namespace:
         '--auto-scale-lr', action='store_true',
         help='scale the learning rate by the batch size over all GPUs / auto_scale_lr.base_batch_size')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction,
-        help='override settings of the config, as xxx.yyy=value; a list as key="[a,b]" or key=a,b')
+        '--cfg-options', nargs='+', action=ConfigOptions,
+        help='override settings of the config, as xxx.yyy=value; a list as key="[a,b]" or key=a,b, and '
+             'a text with commas or blanks as \'key="a, b"\'')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     args = parser.parse_args()
@@ -66,10 +69,16 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
-    if args.auto_scale_lr:
-        cfg.auto_scale_lr.enable = True
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
+    if args.auto_scale_lr:
+        scale = cfg.get('auto_scale_lr')
+        if not isinstance(scale, dict):
+            raise ValueError(f'--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...), the batch over all GPUs '
+                             f'that optim_wrapper.optimizer.lr is for, in {args.config}, and got {scale}; add it, or '
+                             '--cfg-options auto_scale_lr.base_batch_size=...')
+        check_positive(int, base_batch_size=scale.get('base_batch_size'))
+        scale['enable'] = True
     return cfg
 
 

@@ -9,6 +9,7 @@ from mmengine.dist import get_dist_info, sync_random_seed
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from pic_plugin.arguments import check_kind, check_positive
 from pic_plugin.functional.hashing import hash64
 from pic_plugin.functional.windows import check_window, stream_samples
 from pic_plugin.registry import DATA_SAMPLERS
@@ -61,7 +62,7 @@ class SlidingWindowSampler(Sampler):
             sets it to the loader's, which has as many batches either way.
 
     Raises:
-        ValueError: unless 1 <= window_stride <= window_size <= N.
+        ValueError: unless 1 <= window_stride <= window_size <= N, all of them whole numbers.
     """
 
     def __init__(self,
@@ -71,6 +72,8 @@ class SlidingWindowSampler(Sampler):
                  seed: Optional[int] = None,
                  reshuffle: bool = False,
                  batch_size: int = 1) -> None:
+        check_kind(int, optional=True, window_size=window_size, window_stride=window_stride, seed=seed)
+        check_positive(int, batch_size=batch_size)
         self.num_samples = len(dataset)
         self.window_size = self.num_samples if window_size is None else window_size
         self.window_stride = self.window_size if window_stride is None else window_stride

@@ -5,6 +5,7 @@ import torch
 from mmpretrain.models import LinearClsHead
 from torch import Tensor, nn
 
+from pic_plugin.arguments import check_positive
 from pic_plugin.functional.cosine_softmax import cosine_logits
 from pic_plugin.registry import MODELS
 
@@ -22,13 +23,12 @@ class CosineClsHead(LinearClsHead):
         kwargs: of ``LinearClsHead``.
 
     Raises:
-        ValueError: if tau is not positive.
+        ValueError: if tau is no positive number.
     """
 
     def __init__(self, num_classes: int, in_channels: int, temperature: float = 0.03, **kwargs: Any) -> None:
         super().__init__(num_classes, in_channels, **kwargs)
-        if temperature <= 0:
-            raise ValueError(f'temperature must be positive, got {temperature}')
+        check_positive(float, temperature=temperature)
         self.temperature = temperature
         self.fc = nn.Linear(in_channels, num_classes, bias=False)
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from pic_plugin.arguments import check_kind, check_positive
 from pic_plugin.progress import Report
 from pic_plugin.registry import MODELS
 from pic_plugin.rows import (
@@ -66,8 +67,8 @@ class CosineInstanceHead(BaseModule):
         weight (nn.Parameter): ``[S, D]``, the rows at hand on this rank; empty before training starts.
 
     Raises:
-        ValueError: if a number is not positive, or alpha not in [0, 1); there is no such table; or all classes are to
-            be active and still live on disk.
+        ValueError: if a number is of another kind or not positive, or alpha not in [0, 1); there is no such table; or
+            all classes are to be active and still live on disk.
     """
 
     def __init__(self,
@@ -84,15 +85,16 @@ class CosineInstanceHead(BaseModule):
                  init_std: float = 0.01,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
-        for name, value in (('num_negatives', num_negatives), ('in_channels', in_channels),
-                            ('temperature', temperature), ('num_hard_classes', num_hard_classes),
-                            ('num_instances', num_instances), ('init_std', init_std)):
-            if value is not None and value <= 0:
-                raise ValueError(f'{name} must be positive, got {value}')
+        check_positive(int, in_channels=in_channels, num_hard_classes=num_hard_classes)
+        check_positive(int, optional=True, num_negatives=num_negatives, num_instances=num_instances)
+        check_positive(float, temperature=temperature, init_std=init_std)
+        check_kind(float, label_smoothing=label_smoothing)
         if not 0 <= label_smoothing < 1:
             raise ValueError(f'label_smoothing must be in [0, 1), got {label_smoothing}')
         if table not in ('memory', 'disk'):
             raise ValueError(f"table must be 'memory' or 'disk', got {table!r}")
+        if not isinstance(table_dir, (str, type(None))):
+            raise ValueError(f'table_dir must be the name of a folder or None, got {table_dir!r}; put it in quotes')
         if table == 'disk' and num_negatives is None:
             raise ValueError("table='disk' needs num_negatives: with all classes every row is active, on the device")
         self.num_negatives, self.num_instances = num_negatives, num_instances

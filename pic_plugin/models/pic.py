@@ -9,6 +9,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from pic_plugin.arguments import check_positive
 from pic_plugin.registry import MODELS
 
 
@@ -27,7 +28,7 @@ class PIC(BaseSelfSupervisor):
         kwargs: as in :class:`mmpretrain.models.BaseSelfSupervisor`.
 
     Raises:
-        ValueError: if ``num_large_views`` is not positive.
+        ValueError: if ``num_large_views`` is no positive whole number.
     """
 
     def __init__(self,
@@ -37,8 +38,7 @@ class PIC(BaseSelfSupervisor):
                  num_large_views: Optional[int] = None,
                  **kwargs: Any) -> None:
         super().__init__(backbone=backbone, neck=neck, head=head, **kwargs)
-        if num_large_views is not None and num_large_views < 1:
-            raise ValueError(f'num_large_views must be at least 1, or None for all views, got {num_large_views}')
+        check_positive(int, optional=True, num_large_views=num_large_views)
         self.num_large_views = num_large_views
         # each rank has rows of its own: DistributedDataParallel must not broadcast or average them
         self._ddp_params_and_buffers_to_ignore = ['head.weight']

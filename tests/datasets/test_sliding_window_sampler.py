@@ -203,3 +203,10 @@ def test_a_copy_does_not_wait_for_the_thread(chunks, copied):
     there = copied(one)
     assert there == stream_samples(torch.arange(20), 20, 5, 2, SEED).tolist()
     assert (there[0], there[0].key) == (first, first.key)
+
+
+@pytest.mark.parametrize('name, value', [('window_size', 1e5), ('window_size', '8'), ('window_stride', True),
+                                         ('seed', 0.5), ('batch_size', 4.0), ('batch_size', None)])
+def test_numbers_of_another_kind(name, value):
+    with pytest.raises(ValueError, match=f'{name} must be a whole number.*, got {value!r} '):
+        SlidingWindowSampler(range(20), **{'window_size': 8, 'window_stride': 4, name: value})

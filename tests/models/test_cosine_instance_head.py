@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 
@@ -74,6 +76,28 @@ def test_half_precision_features_are_compared_in_theirs_and_summed_up_in_the_row
 def test_not_positive(name):
     with pytest.raises(ValueError, match=f'{name} must be positive, got 0'):
         CosineInstanceHead(**{name: 0})
+
+
+@pytest.mark.parametrize('name, value, kind', [
+    ('num_negatives', 4096.0, 'whole number or None'), ('num_negatives', True, 'whole number or None'),
+    ('num_instances', '100', 'whole number or None'), ('in_channels', 128.0, 'whole number'),
+    ('num_hard_classes', None, 'whole number'), ('temperature', '0.2', 'number'), ('temperature', None, 'number'),
+    ('init_std', [0.1], 'number'), ('label_smoothing', '0.1', 'number')])
+def test_of_another_kind(name, value, kind):
+    message = f'{name} must be a {kind}, got {value!r} ({type(value).__name__});'
+    with pytest.raises(ValueError, match=re.escape(message)):
+        CosineInstanceHead(**{name: value})
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_not_finite(value):
+    with pytest.raises(ValueError, match=f'temperature must be positive, got {value}'):
+        CosineInstanceHead(temperature=value)
+
+
+def test_a_folder_that_is_a_number():
+    with pytest.raises(ValueError, match='table_dir must be the name of a folder or None, got 2024; put it in quotes'):
+        CosineInstanceHead(table_dir=2024)
 
 
 @pytest.mark.parametrize('smoothing', [-0.1, 1.0])

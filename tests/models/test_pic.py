@@ -112,5 +112,5 @@ def test_too_few_views():
     model.head.activate(torch.arange(2))
     with pytest.raises(ValueError, match='num_large_views is 2, and the pipeline gave 1 views'):
         model.loss(torch.randn(2, 3, 32, 32), samples(range(2)))
-    with pytest.raises(ValueError, match='num_large_views must be at least 1'):
+    with pytest.raises(ValueError, match='num_large_views must be positive, got'):
         pic(num_large_views=0)

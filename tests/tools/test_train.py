@@ -234,6 +234,19 @@ def test_amp(monkeypatch, path, options, capability, expected):
     assert wrapper.loss_scale == (dict(enabled=False) if expected == 'bfloat16' else 'dynamic')
 
 
+@pytest.mark.parametrize('settings, message', [
+    (None, 'auto-scale-lr needs auto_scale_lr=dict.* in config, and got None; add it, or --cfg-options auto_'),
+    ({}, 'base_batch_size must be a whole number, got None'),
+    (dict(base_batch_size=256.0), 'base_batch_size must be a whole number, got 256.0'),
+    (dict(base_batch_size=0), 'base_batch_size must be positive, got 0')])
+def test_auto_scale_lr_without_its_key(monkeypatch, settings, message):
+    with pytest.raises(ValueError, match=message):
+        train.merge_args(Config(dict(auto_scale_lr=settings)), arguments(monkeypatch, '--auto-scale-lr'))
+    cfg = train.merge_args(Config(), arguments(monkeypatch, '--auto-scale-lr', '--cfg-options',
+                                               'auto_scale_lr.base_batch_size=256'))
+    assert cfg.auto_scale_lr == dict(base_batch_size=256, enable=True)
+
+
 def steps_of(wrapper_type, **settings):
     torch.manual_seed(0)
     params = [torch.nn.Parameter(torch.randn(3, 2)) for _ in range(2)]

@@ -1,11 +1,12 @@
 """What several hooks ask of a runner."""
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmpretrain.models import BaseSelfSupervisor
+from torch.utils.data import DataLoader
 
 from pic_plugin.models import CosineInstanceHead
 
@@ -33,6 +34,13 @@ def batch_size_per_rank(runner: Runner) -> int:
     """Samples of an iteration on one rank."""
     loader = runner.train_dataloader
     return loader.batch_size or loader.batch_sampler.batch_size
+
+
+def loader_in_order(runner: Runner, order: Iterable[int], batch_size: int, num_workers: int) -> DataLoader:
+    """The training's loader, with another order of the data."""
+    like = runner.train_dataloader
+    return DataLoader(like.dataset, batch_size, sampler=order, num_workers=num_workers, collate_fn=like.collate_fn,
+                      pin_memory=like.pin_memory, worker_init_fn=like.worker_init_fn)
 
 
 @contextmanager

@@ -5,14 +5,13 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.data import DataLoader
 
 from pic_plugin.datasets import SlidingWindowSampler
 from pic_plugin.functional.hashing import hash64
 from pic_plugin.progress import reported
 from pic_plugin.registry import HOOKS
 
-from .common import batch_size_per_rank, instance_head, unwrapped_model
+from .common import batch_size_per_rank, instance_head, loader_in_order, unwrapped_model
 
 _PRIOR = 5  # what the hash is for
 
@@ -63,8 +62,9 @@ class ContrastivePriorHook(Hook):
         model.eval()
         for norm in _batch_norms(model):
             norm.train(self.running_bn)
-        for i, batch in enumerate(reported(_loader(runner, sampler), 'batches of the contrastive prior',
-                                           runner.logger.info)):
+        for i, batch in enumerate(reported(
+                loader_in_order(runner, sampler, batch_size, runner.train_dataloader.num_workers),
+                'batches of the contrastive prior', runner.logger.info)):
             batch = model.data_preprocessor(batch, True)
             views, ids = batch['inputs'], model.sample_ids(batch['data_samples'])
             with runner.optim_wrapper.optim_context(runner.model):
@@ -75,13 +75,6 @@ class ContrastivePriorHook(Hook):
         for name, buffer in model.named_buffers():
             buffer.copy_(buffers[name])
         runner.logger.info(f'Contrastive prior: each row is its image\'s feature, {time.monotonic() - start:.0f} s')
-
-
-def _loader(runner: Runner, sampler: SlidingWindowSampler) -> DataLoader:
-    """The training's loader, but for the order."""
-    like = runner.train_dataloader
-    return DataLoader(like.dataset, sampler.batch_size, sampler=sampler, num_workers=like.num_workers,
-                      collate_fn=like.collate_fn, pin_memory=like.pin_memory, worker_init_fn=like.worker_init_fn)
 
 
 def _batch_norms(model: torch.nn.Module) -> list[_BatchNorm]:

@@ -10,6 +10,7 @@ from mmengine.optim import BaseOptimWrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import Tensor
 
+from pic_plugin.arguments import check_kind
 from pic_plugin.checkpoints.start import fit_backbone
 from pic_plugin.datasets import SlidingWindowSampler, check_own_rows
 from pic_plugin.registry import HOOKS
@@ -20,6 +21,7 @@ from ..optim_wrapper import AmpWeightCorrectingOptimWrapper, WeightCorrectingOpt
 from ..saving_check import check_saving
 from .common import batch_size_per_rank, instance_head, unwrapped_model, way_back
 from .instance_checkpoint_hook import InstanceCheckpointHook
+from .trial_forward import check_network
 
 
 @HOOKS.register_module()
@@ -33,12 +35,13 @@ class InstanceRowsHook(Hook):
             stops; they are named in the log as they are met.
 
     Raises:
-        ValueError: if the share is not in [0, 1].
+        ValueError: if the share is no number in [0, 1].
     """
 
     priority = 'VERY_HIGH'
 
     def __init__(self, max_unreadable_share: float = 0.01) -> None:
+        check_kind(float, max_unreadable_share=max_unreadable_share)
         if not 0 <= max_unreadable_share <= 1:
             raise ValueError(f'max_unreadable_share must be in [0, 1], got {max_unreadable_share}')
         self.max_unreadable_share = max_unreadable_share
@@ -63,12 +66,12 @@ class InstanceRowsHook(Hook):
             fit_backbone(checkpoint, unwrapped_model(runner).state_dict(), runner._load_from)
 
     def before_train(self, runner: Runner) -> None:
-        """Allocate the rows.
+        """Allocate the rows, once data, network and head were seen to fit.
 
         Raises:
-            ValueError: from :meth:`CosineInstanceHead.allocate_rows`; if the optimizer wrapper keeps no log; if an item
-                of the data set is not the image of that index; or if something is to be done once per epoch, and there
-                are no epochs.
+            ValueError: from :func:`.check_network` and :meth:`CosineInstanceHead.allocate_rows`; if the optimizer
+                wrapper keeps no log; if an item of the data set is not the image of that index; or if something is to
+                be done once per epoch, and there are no epochs.
         """
         check_own_rows(runner.train_dataloader.dataset)
         head, optim_wrapper = instance_head(runner), runner.optim_wrapper
@@ -76,6 +79,7 @@ class InstanceRowsHook(Hook):
             raise ValueError('optim_wrapper.type must be WeightCorrectingOptimWrapper or '
                              f'AmpWeightCorrectingOptimWrapper, got {type(optim_wrapper).__name__}: rows that were '
                              'away are brought up to date from its log of steps')
+        check_network(runner)
         loader = runner.train_dataloader
         # an epoch has as many batches as before, and the last one is whole
         if isinstance(loader.sampler, SlidingWindowSampler) and not loader.drop_last:
