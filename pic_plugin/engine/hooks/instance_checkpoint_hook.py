@@ -168,7 +168,8 @@ class InstanceCheckpointHook(CheckpointHook):
             clear_scratch(out_dir)
             suffix = next(i for i in range(1 << 30) if not os.path.lexists(out_dir / _rows_name(name, i)))
         rows_name = _rows_name(name, ranks.broadcast_int(suffix))
-        shared = rows.settle()
+        with way_back(runner):
+            shared = rows.settle()
         num_steps = len(runner.optim_wrapper.step_log)
         saved = save_rows(partial / rows_name, rows, num_steps, ranks, self._last_saved)
         self._last_saved = saved._replace(folder=out_dir / rows_name)
