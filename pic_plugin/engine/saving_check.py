@@ -6,6 +6,8 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch import Tensor
 
+from .averaged_network import averaging_hooks
+
 _PARTS = ('state_dict', 'meta.epoch', 'meta.iter', 'meta.seed', 'optimizer.state', 'optimizer.param_groups',
           'optimizer.step_log.steps', 'message_hub.log_scalars', 'message_hub.runtime_info',
           'message_hub.resumed_keys', *(f'meta.instance_rows.{name}' for name in (
@@ -36,6 +38,9 @@ def check_saving(runner: Runner, wanted: type[CheckpointHook], before: tuple[typ
         if runner._resume:
             raise ValueError(f'resume needs {wanted.__name__}, which restores the rows, and default_hooks.checkpoint '
                              'is None')
+        if averaging_hooks(runner):
+            raise ValueError(f'EMAHook needs {wanted.__name__}, which keeps the rows out of the averages, and '
+                             'default_hooks.checkpoint is None')
         runner.logger.warning('default_hooks.checkpoint is None: nothing of this training is saved')
         return
     hook = hooks[0]
@@ -94,7 +99,12 @@ def check_complete(runner: Runner, checkpoint: dict, path: str, network: dict[st
     Raises:
         ValueError: if a part is missing; it is named.
     """
-    lacking = [part for part in _PARTS if not _has(checkpoint, part)]
+    averaged = bool(averaging_hooks(runner))
+    if 'ema_state_dict' in checkpoint and not averaged:
+        raise ValueError(f'{path} was written with EMAHook, and the network in its state_dict is the averaged one: add '
+                         'EMAHook to custom_hooks to resume from it; to start from its weights, set load_from without '
+                         'resume')
+    lacking = [part for part in (*_PARTS, *['ema_state_dict'] * averaged) if not _has(checkpoint, part)]
     if (schedulers := runner.param_schedulers) and len(checkpoint.get('param_schedulers', ())) != len(schedulers):
         lacking.append(f'param_schedulers ({len(checkpoint.get("param_schedulers", ()))} for {len(schedulers)})')
     if not lacking:

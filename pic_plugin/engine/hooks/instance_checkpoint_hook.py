@@ -17,6 +17,7 @@ from pic_plugin.datasets import InstanceDataset, SlidingWindowSampler
 from pic_plugin.functional.hashing import hash64
 from pic_plugin.registry import HOOKS
 
+from ..averaged_network import averaged_network, leave_out_rows
 from ..checkpoint_files import SCRATCH, clear_scratch, find_rows, make_way, retire
 from ..checksums import read_sums, sha256, write_sums
 from ..resumed_schedule import progress, resume_schedule
@@ -45,6 +46,8 @@ class InstanceCheckpointHook(CheckpointHook):
 
     At the end, ``backbone.pth`` in the work directory is the backbone alone, a dict of tensors.
 
+    With ``EMAHook`` the network is averaged, and not the rows: ``state_dict`` and ``backbone.pth`` have the averages.
+
     Args:
         args: as in :class:`mmengine.hooks.CheckpointHook`.
     """
@@ -59,6 +62,7 @@ class InstanceCheckpointHook(CheckpointHook):
         Raises:
             ValueError: if it is such a file, or none.
         """
+        leave_out_rows(runner)
         if runner._resume and runner._load_from is None and (latest := self._latest(runner)) is not None:
             runner._load_from = str(latest)
         if (path := _to_resume(runner)) is not None:
@@ -147,7 +151,9 @@ class InstanceCheckpointHook(CheckpointHook):
         super().after_train(runner)
         if runner.rank == 0:
             path = Path(runner.work_dir, 'backbone.pth')
-            state = {name: tensor.cpu() for name, tensor in unwrapped_model(runner).backbone.state_dict().items()}
+            with averaged_network(runner):
+                state = {name: tensor.to('cpu', copy=True)
+                         for name, tensor in unwrapped_model(runner).backbone.state_dict().items()}
             torch.save(state, path.with_suffix('.partial'))
             _publish(path.with_suffix('.partial'), path)
             runner.logger.info(f'The backbone alone is saved to {path}')

@@ -12,6 +12,7 @@ from pic_plugin.progress import Report
 from pic_plugin.registry import HOOKS
 from pic_plugin.sharding import Ranks, nearest_rows_of_all_ranks
 
+from ..averaged_network import averaged_network
 from .common import unwrapped_model
 
 _CHUNK = 1024  # queries that are compared with the bank at once
@@ -21,7 +22,8 @@ _CHUNK = 1024  # queries that are compared with the bank at once
 class KNNHook(Hook):
     """Weighted kNN accuracy of the backbone's features after every ``interval`` epochs, logged like a metric.
 
-    The bank's features stay on the rank that computed them; the queries go round in chunks.
+    With ``EMAHook`` they are the averaged network's.  The bank's features stay on the rank that computed them; the
+    queries go round in chunks.
 
     Args:
         bank_dataloader: config of the labelled images that vote, usually the training set without augmentation.
@@ -62,7 +64,8 @@ class KNNHook(Hook):
         """Measure, and log."""
         if not (self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner)):
             return
-        metrics = self.evaluate(unwrapped_model(runner), runner.logger.info if runner.rank == 0 else None)
+        with averaged_network(runner):
+            metrics = self.evaluate(unwrapped_model(runner), runner.logger.info if runner.rank == 0 else None)
         text = '  '.join(f'{name}: {value:.2f}' for name, value in metrics.items())
         runner.logger.info(f'Epoch(knn) [{runner.epoch + 1}/{runner.max_epochs}]  {text}')
         runner.message_hub.update_scalars({f'val/{name}': value for name, value in metrics.items()})
