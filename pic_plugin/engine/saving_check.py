@@ -3,8 +3,10 @@ from typing import Any
 
 from mmengine.hooks import CheckpointHook, EMAHook, ParamSchedulerHook, SyncBuffersHook
 from mmengine.optim import OptimWrapper
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
-from torch import Tensor
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, ValLoop
+from torch import Tensor, nn
+
+from pic_plugin.models.pic import NO_PREDICTIONS, PIC
 
 from .averaged_network import averaging_hooks
 
@@ -85,6 +87,16 @@ def check_when(runner: Runner, hook: CheckpointHook) -> None:
             raise ValueError(f'accumulative_counts must divide the iterations before each checkpoint, and {counts} '
                              f'does not divide {step * iters}: gradients that were not applied yet are not saved; '
                              f'change interval={hook.interval} or save_begin={hook.save_begin} of {name}')
+
+
+def check_validation(runner: Runner, model: nn.Module) -> None:
+    """Look whether the validation of training, if there is one, asks for what the model does.
+
+    Raises:
+        ValueError: if mmengine's would ask it for predictions, and it has none.
+    """
+    if type(runner.val_loop) is ValLoop and getattr(type(model), 'predict', None) is PIC.predict:
+        raise ValueError(NO_PREDICTIONS)
 
 
 def check_complete(runner: Runner, checkpoint: dict, path: str, network: dict[str, Tensor]) -> None:

@@ -84,6 +84,14 @@ def test_a_head_without_its_hook(images, tmp_path):
             'default_hooks.checkpoint.type': 'CheckpointHook'}))
 
 
+def test_predictions_are_not_validated(images, tmp_path):
+    cfg = tiny_config(images, tmp_path / 'run', val_cfg=dict(), val_evaluator=dict(type='Accuracy'))
+    cfg.val_dataloader = dict(cfg.train_dataloader, sampler=dict(type='DefaultSampler'))
+    with pytest.raises(ValueError, match="and no mode='predict': .* Leave out val_dataloader, val_cfg and"):
+        trained(cfg)
+    assert not list((tmp_path / 'run').glob('*.pth'))
+
+
 def test_a_loss_that_is_not_finite(images, tmp_path):
     cfg = tiny_config(images, tmp_path / 'run')
     cfg.custom_hooks.append(dict(type='SpoilHook', what='network', at=9))

@@ -22,7 +22,7 @@ from ..checkpoint_files import SCRATCH, clear_scratch, find_rows, make_way, reti
 from ..checksums import read_sums, sha256, write_sums
 from ..resumed_schedule import progress, resume_schedule
 from ..row_checkpoint import SavedRows, load_rows, save_rows
-from ..saving_check import check_complete, check_when
+from ..saving_check import check_complete, check_validation, check_when
 from .common import instance_head, unwrapped_model, way_back
 
 
@@ -94,8 +94,9 @@ class InstanceCheckpointHook(CheckpointHook):
 
         Raises:
             ValueError: if the data set is another one than the checkpoint's, or checkpoints would fall between the
-                iterations of one optimizer step, or into an epoch.
+                iterations of one optimizer step, or into an epoch, or predictions are to be validated.
         """
+        check_validation(runner, unwrapped_model(runner))
         check_when(runner, self)
         ranks = instance_head(runner).allocated.ranks
         info = runner.message_hub.runtime_info
