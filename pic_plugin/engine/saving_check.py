@@ -1,4 +1,5 @@
 """Whether a training saves, and can restore, all that it consists of: asked before it starts."""
+from collections.abc import Collection
 from typing import Any
 
 from mmengine.hooks import CheckpointHook, EMAHook, ParamSchedulerHook, SyncBuffersHook
@@ -89,14 +90,29 @@ def check_when(runner: Runner, hook: CheckpointHook) -> None:
                              f'change interval={hook.interval} or save_begin={hook.save_begin} of {name}')
 
 
-def check_validation(runner: Runner, model: nn.Module) -> None:
-    """Look whether the validation of training, if there is one, asks for what the model does.
+def check_validation(runner: Runner, model: nn.Module, hook: CheckpointHook, measured: Collection[str]) -> None:
+    """Look whether what is to be measured during training can be.
+
+    Args:
+        runner: whose loops are built.
+        model: without DistributedDataParallel.
+        hook: that saves the best.
+        measured: what hooks that run before it measure.
 
     Raises:
-        ValueError: if mmengine's would ask it for predictions, and it has none.
+        ValueError: if mmengine's validation would ask the model for predictions, and it has none, or if nothing, or not
+            the same one, measures all that ``save_best`` names.
     """
     if type(runner.val_loop) is ValLoop and getattr(type(model), 'predict', None) is PIC.predict:
         raise ValueError(NO_PREDICTIONS)
+    validated = runner.val_loop is not None
+    wrong = [name for name in hook.save_best or () if
+             (not measured and not validated if name == 'auto' else (name in measured) == validated)]
+    if wrong:
+        raise ValueError(f'save_best of {type(hook).__name__} must be among {", ".join(measured) or "nothing"}, which '
+                         f'is measured here, got {wrong[0]!r}; measure it by KNNHook in custom_hooks, which must run '
+                         "before (its num_neighbors=(20, ) gives 'knn/top1_k20'), or leave save_best out and compare "
+                         'checkpoints by tools/benchmark_suite.py')
 
 
 def check_complete(runner: Runner, checkpoint: dict, path: str, network: dict[str, Tensor]) -> None:

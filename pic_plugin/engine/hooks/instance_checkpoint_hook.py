@@ -24,6 +24,7 @@ from ..resumed_schedule import progress, resume_schedule
 from ..row_checkpoint import SavedRows, load_rows, save_rows
 from ..saving_check import check_complete, check_validation, check_when
 from .common import instance_head, unwrapped_model, way_back
+from .knn_hook import KNNHook
 
 
 @HOOKS.register_module()
@@ -45,6 +46,8 @@ class InstanceCheckpointHook(CheckpointHook):
     (seed, epoch), and the order of the data is the sampler's.
 
     At the end, ``backbone.pth`` in the work directory is the backbone alone, a dict of tensors.
+
+    ``save_best`` goes by what :class:`KNNHook` measures: ``'knn/top1_k20'``, say.
 
     With ``EMAHook`` the network is averaged, and not the rows: ``state_dict`` and ``backbone.pth`` have the averages.
 
@@ -94,9 +97,10 @@ class InstanceCheckpointHook(CheckpointHook):
 
         Raises:
             ValueError: if the data set is another one than the checkpoint's, or checkpoints would fall between the
-                iterations of one optimizer step, or into an epoch, or predictions are to be validated.
+                iterations of one optimizer step, or into an epoch, or what is to be measured cannot be.
         """
-        check_validation(runner, unwrapped_model(runner))
+        before = [hook for hook in runner.hooks[:runner.hooks.index(self)] if isinstance(hook, KNNHook)]
+        check_validation(runner, unwrapped_model(runner), self, [name for hook in before for name in hook.names])
         check_when(runner, self)
         ranks = instance_head(runner).allocated.ranks
         info = runner.message_hub.runtime_info
@@ -128,6 +132,17 @@ class InstanceCheckpointHook(CheckpointHook):
             random.seed(seed)
             np.random.seed(seed & 0xFFFFFFFF)
             torch.manual_seed(seed)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Save the best network, by what neighbours say of it, and the checkpoint that is due."""
+        metrics = {name: value for hook in runner.hooks if isinstance(hook, KNNHook)
+                   for name, value in hook.measured.items()}
+        if metrics and runner.val_loop is None:
+            # with a checkpoint known, mmengine would save another one, rows and all, for what the next one has anyway
+            last_ckpt, self.last_ckpt = self.last_ckpt, None  # type: ignore[has-type]
+            self._save_best_checkpoint(_AtItsEnd(runner), metrics)
+            self.last_ckpt = last_ckpt
+        super().after_train_epoch(runner)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Replace what would have to be pickled by tensors.
@@ -268,6 +283,16 @@ class InstanceCheckpointHook(CheckpointHook):
         self._last_saved = SavedRows(find_rows(checkpoint, saved['folder']), saved['num_steps'], saved['segments'])
         template = rows.read(torch.arange(0))
         rows.restore(load_rows(self._last_saved, rows.block, template, ranks, checkpoint), saved)
+
+
+class _AtItsEnd:
+    """A runner whose epoch is over, as it is when mmengine validates."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner, self.epoch = runner, runner.epoch + 1
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runner, name)
 
 
 def _to_resume(runner: Runner) -> Optional[str]:

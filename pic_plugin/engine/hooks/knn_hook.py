@@ -32,6 +32,10 @@ class KNNHook(Hook):
         temperature: tau of the votes.
         interval: in epochs.
 
+    Attributes:
+        names (tuple): of what is measured.
+        measured (dict): it, after an epoch; empty where it was not due.
+
     Raises:
         ValueError: if a number is not positive, or, when training starts, a k larger than the bank.
     """
@@ -50,6 +54,8 @@ class KNNHook(Hook):
                 raise ValueError(f'{name} must be positive, got {value}')
         self._configs = bank_dataloader, query_dataloader
         self.num_neighbors, self.temperature, self.interval = tuple(num_neighbors), temperature, interval
+        self.names = tuple(f'knn/top1_k{k}' for k in self.num_neighbors)
+        self.measured: dict[str, float] = {}
 
     def before_train(self, runner: Runner) -> None:
         """Build the loaders."""
@@ -62,10 +68,12 @@ class KNNHook(Hook):
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Measure, and log."""
+        self.measured = {}
         if not (self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner)):
             return
         with averaged_network(runner):
             metrics = self.evaluate(unwrapped_model(runner), runner.logger.info if runner.rank == 0 else None)
+        self.measured = metrics
         text = '  '.join(f'{name}: {value:.2f}' for name, value in metrics.items())
         runner.logger.info(f'Epoch(knn) [{runner.epoch + 1}/{runner.max_epochs}]  {text}')
         runner.message_hub.update_scalars({f'val/{name}': value for name, value in metrics.items()})
@@ -86,7 +94,7 @@ class KNNHook(Hook):
                 votes = knn_votes(similarity[:, :k], neighbours[:, :k], num_classes, self.temperature)
                 correct[i] += (votes.argmax(1) == truth).sum()
         accuracy = (100 * self.ranks.sum_(correct) / len(self.query.dataset)).tolist()
-        return {f'knn/top1_k{k}': value for k, value in zip(self.num_neighbors, accuracy)}
+        return dict(zip(self.names, accuracy))
 
     def _count(self, loader: Any) -> int:
         """How many of this rank's images count: all but those at the end that a sampler repeats to fill up."""
