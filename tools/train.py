@@ -29,6 +29,8 @@ _AMP = {'OptimWrapper': 'AmpOptimWrapper', 'WeightCorrectingOptimWrapper': 'AmpW
 _DRIVER = Path('/proc/driver/nvidia/version')
 # where each launcher says how many processes it starts on a machine
 _PROCESSES = {'pytorch': 'LOCAL_WORLD_SIZE', 'slurm': 'SLURM_NTASKS_PER_NODE', 'mpi': 'OMPI_COMM_WORLD_LOCAL_SIZE'}
+# and how many there are in all
+_WORLD_SIZES = {'pytorch': 'WORLD_SIZE', 'slurm': 'SLURM_STEP_NUM_TASKS', 'mpi': 'OMPI_COMM_WORLD_SIZE'}
 
 
 def parse_args() -> argparse.Namespace:
@@ -123,6 +125,12 @@ def why_no_gpu() -> str:
 
 def fault_of(args: argparse.Namespace) -> Optional[str]:
     """Why this process cannot train on what the user asked for, None if it can."""
+    if args.launcher == 'none':
+        for launcher, variable in _WORLD_SIZES.items():
+            if int(os.environ.get(variable, 1)) > 1:
+                return (f'{variable} is {os.environ[variable]}, so this is one of several processes, and each would be '
+                        f'a run of its own in the same folder: add --launcher {launcher} to train together, or unset '
+                        f'{variable}')
     if args.cpu:
         if args.launcher in ('slurm', 'mpi'):
             return f'--cpu wants --launcher none or pytorch (tools/dist_train.sh), got {args.launcher}'

@@ -1,10 +1,15 @@
 """Whether a training saves, and can restore, all that it consists of: asked before it starts."""
+from collections.abc import Collection
 from typing import Any
 
 from mmengine.hooks import CheckpointHook, EMAHook, ParamSchedulerHook, SyncBuffersHook
 from mmengine.optim import OptimWrapper
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
-from torch import Tensor
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, ValLoop
+from torch import Tensor, nn
+
+from pic_plugin.models.pic import NO_PREDICTIONS, PIC
+
+from .averaged_network import averaging_hooks
 
 _PARTS = ('state_dict', 'meta.epoch', 'meta.iter', 'meta.seed', 'optimizer.state', 'optimizer.param_groups',
           'optimizer.step_log.steps', 'message_hub.log_scalars', 'message_hub.runtime_info',
@@ -36,6 +41,9 @@ def check_saving(runner: Runner, wanted: type[CheckpointHook], before: tuple[typ
         if runner._resume:
             raise ValueError(f'resume needs {wanted.__name__}, which restores the rows, and default_hooks.checkpoint '
                              'is None')
+        if averaging_hooks(runner):
+            raise ValueError(f'EMAHook needs {wanted.__name__}, which keeps the rows out of the averages, and '
+                             'default_hooks.checkpoint is None')
         runner.logger.warning('default_hooks.checkpoint is None: nothing of this training is saved')
         return
     hook = hooks[0]
@@ -82,6 +90,31 @@ def check_when(runner: Runner, hook: CheckpointHook) -> None:
                              f'change interval={hook.interval} or save_begin={hook.save_begin} of {name}')
 
 
+def check_validation(runner: Runner, model: nn.Module, hook: CheckpointHook, measured: Collection[str]) -> None:
+    """Look whether what is to be measured during training can be.
+
+    Args:
+        runner: whose loops are built.
+        model: without DistributedDataParallel.
+        hook: that saves the best.
+        measured: what hooks that run before it measure.
+
+    Raises:
+        ValueError: if mmengine's validation would ask the model for predictions, and it has none, or if nothing, or not
+            the same one, measures all that ``save_best`` names.
+    """
+    if type(runner.val_loop) is ValLoop and getattr(type(model), 'predict', None) is PIC.predict:
+        raise ValueError(NO_PREDICTIONS)
+    validated = runner.val_loop is not None
+    wrong = [name for name in hook.save_best or () if
+             (not measured and not validated if name == 'auto' else (name in measured) == validated)]
+    if wrong:
+        raise ValueError(f'save_best of {type(hook).__name__} must be among {", ".join(measured) or "nothing"}, which '
+                         f'is measured here, got {wrong[0]!r}; measure it by KNNHook in custom_hooks, which must run '
+                         "before (its num_neighbors=(20, ) gives 'knn/top1_k20'), or leave save_best out and compare "
+                         'checkpoints by tools/benchmark_suite.py')
+
+
 def check_complete(runner: Runner, checkpoint: dict, path: str, network: dict[str, Tensor]) -> None:
     """Look whether a checkpoint has all that resuming takes.
 
@@ -94,7 +127,12 @@ def check_complete(runner: Runner, checkpoint: dict, path: str, network: dict[st
     Raises:
         ValueError: if a part is missing; it is named.
     """
-    lacking = [part for part in _PARTS if not _has(checkpoint, part)]
+    averaged = bool(averaging_hooks(runner))
+    if 'ema_state_dict' in checkpoint and not averaged:
+        raise ValueError(f'{path} was written with EMAHook, and the network in its state_dict is the averaged one: add '
+                         'EMAHook to custom_hooks to resume from it; to start from its weights, set load_from without '
+                         'resume')
+    lacking = [part for part in (*_PARTS, *['ema_state_dict'] * averaged) if not _has(checkpoint, part)]
     if (schedulers := runner.param_schedulers) and len(checkpoint.get('param_schedulers', ())) != len(schedulers):
         lacking.append(f'param_schedulers ({len(checkpoint.get("param_schedulers", ()))} for {len(schedulers)})')
     if not lacking:

@@ -12,6 +12,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from pic_plugin.arguments import check_positive
 from pic_plugin.registry import MODELS
 
+NO_PREDICTIONS = ("PIC has mode='loss' and mode='tensor' (features), and no mode='predict': its classes are the images "
+                  'it was trained on.  During training, KNNHook in custom_hooks measures the features; afterwards, '
+                  'tools/evaluate_features.py, or tools/benchmark_suite.py, which trains classifiers and detectors on '
+                  'them.  Leave out val_dataloader, val_cfg and val_evaluator, and those of test')
+
 
 @MODELS.register_module()
 class PIC(BaseSelfSupervisor):
@@ -42,6 +47,23 @@ class PIC(BaseSelfSupervisor):
         self.num_large_views = num_large_views
         # each rank has rows of its own: DistributedDataParallel must not broadcast or average them
         self._ddp_params_and_buffers_to_ignore = ['head.weight']
+
+    def forward(self,
+                inputs: Union[Tensor, list[Tensor]],
+                data_samples: Optional[list[DataSample]] = None,
+                mode: str = 'tensor') -> Any:
+        """As :meth:`mmpretrain.models.BaseSelfSupervisor.forward`, with ``mode='predict'`` for :meth:`predict`."""
+        if mode == 'predict':
+            return self.predict(inputs, data_samples)
+        return super().forward(inputs, data_samples, mode)
+
+    def predict(self, inputs: Union[Tensor, list[Tensor]], data_samples: Optional[list[DataSample]] = None) -> Any:
+        """Nothing: the classes are the images of the training set.
+
+        Raises:
+            NotImplementedError: always, with what there is instead.
+        """
+        raise NotImplementedError(NO_PREDICTIONS)
 
     def loss(self, inputs: Union[Tensor, list[Tensor]], data_samples: list[DataSample]) -> dict[str, Tensor]:
         """The loss over the active classes.

@@ -15,10 +15,10 @@ _MAPPED_ROWS = 1 << 11  # after so many rows the pages are unmapped, or the proc
 
 
 class DiskTable(RowTable):
-    """A :class:`RowTable` in two sparse files: records, and clocks.
+    """A :class:`RowTable` in two files: records, and clocks.
 
-    Rows that were never written take no room on the disk.  What was written or read lately is in the system's page
-    cache, which gives way where memory is needed.
+    Records that were never written take no room on the disk: it is reserved with a row's first write.  What was
+    written or read lately is in the system's page cache, which gives way where memory is needed.
 
     The files have no name: they end with the process, however it ends, and a run that is resumed fills new ones from
     the checkpoint.  So what was written after the checkpoint cannot matter.
@@ -27,6 +27,9 @@ class DiskTable(RowTable):
         block, num_channels, std, seed: as in :class:`RowTable`.
         dtype: of weight and momentum.
         folder: on a local disk; made if it is not there.
+
+    Raises:
+        OSError: if the disk has no room for the clocks, or, later, for a row that is written.
     """
 
     def __init__(self, block: Block, num_channels: int, std: float, seed: int, dtype: torch.dtype,
@@ -34,6 +37,7 @@ class DiskTable(RowTable):
         folder.mkdir(parents=True, exist_ok=True)
         records = Mapping((len(block), 2, num_channels), dtype, folder)
         clocks = Mapping((len(block), ), torch.int32, folder)
+        clocks.reserve()  # all are looked at, and some file systems want room for that too
         super().__init__(block, num_channels, std, seed, records.tensor, clocks.tensor)
         self._files = records, clocks
         self._rows_until_unmapped = _MAPPED_ROWS
@@ -46,6 +50,8 @@ class DiskTable(RowTable):
 
     def write(self, ids: Tensor, rows: RowState) -> None:
         """As :meth:`RowTable.write`."""
+        local = ids - self.block.start
+        self._files[0].reserve(local[self.clocks[local] == 0].sort().values.numpy())
         super().write(ids, rows)
         self._unmap_in_time(len(ids))
 

@@ -1,5 +1,7 @@
 """Faults give an error that says what is expected and what to do, and lose nothing."""
 import copy
+import errno
+import os
 import pickle
 import subprocess
 from enum import Enum
@@ -83,6 +85,14 @@ def test_a_head_without_its_hook(images, tmp_path):
             'default_hooks.checkpoint.type': 'CheckpointHook'}))
 
 
+def test_predictions_are_not_validated(images, tmp_path):
+    cfg = tiny_config(images, tmp_path / 'run', val_cfg=dict(), val_evaluator=dict(type='Accuracy'))
+    cfg.val_dataloader = dict(cfg.train_dataloader, sampler=dict(type='DefaultSampler'))
+    with pytest.raises(ValueError, match="and no mode='predict': .* Leave out val_dataloader, val_cfg and"):
+        trained(cfg)
+    assert not list((tmp_path / 'run').glob('*.pth'))
+
+
 def test_a_loss_that_is_not_finite(images, tmp_path):
     cfg = tiny_config(images, tmp_path / 'run')
     cfg.custom_hooks.append(dict(type='SpoilHook', what='network', at=9))
@@ -102,6 +112,27 @@ def test_a_loss_that_is_not_finite_is_not_saved(images, tmp_path):
     with pytest.raises(FloatingPointError, match='there is no checkpoint yet; lower the learning rate and start'):
         trained(cfg)
     assert not list((tmp_path / 'run').glob('*.pth'))
+
+
+def test_a_disk_that_fills(images, tmp_path, monkeypatch):
+    """The error comes instead of a bus error, and training goes on from the last checkpoint where there is room."""
+    reserve, good = os.posix_fallocate, tmp_path / 'run/epoch_1.pth'
+
+    def posix_fallocate(descriptor, start, length):
+        if good.exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        reserve(descriptor, start, length)
+
+    changes = {'model.head.table': 'disk', 'model.neck': dict(type='LinearNeck', in_channels=6, out_channels=512),
+               'model.head.in_channels': 512}  # each row has a page of its own
+    with monkeypatch.context() as patch:
+        patch.setattr(os, 'posix_fallocate', posix_fallocate)
+        with pytest.raises(OSError, match=f'the last good checkpoint is {good}; resume from it') as error:
+            trained(tiny_config(images, tmp_path / 'run', **changes))
+    assert error.value.errno == errno.ENOSPC
+    assert f'the table of rows in {tmp_path}/run/table cannot grow: No space left on device; make' in str(error.value)
+    runner = trained(tiny_config(images, tmp_path / 'run', resume=True, **changes))
+    assert_same(network_of(runner), network_of(trained(tiny_config(images, tmp_path / 'whole', **changes))))
 
 
 def test_a_learning_rate_that_is_not_finite(images, tmp_path):

@@ -114,3 +114,10 @@ def test_too_few_views():
         model.loss(torch.randn(2, 3, 32, 32), samples(range(2)))
     with pytest.raises(ValueError, match='num_large_views must be positive, got'):
         pic(num_large_views=0)
+
+
+def test_there_is_nothing_to_predict():
+    model, _ = pic()
+    for step in (model.val_step, model.test_step):
+        with pytest.raises(NotImplementedError, match=r'KNNHook in custom_hooks .*tools/evaluate_features.py'):
+            step(dict(inputs=torch.randn(2, 3, 32, 32), data_samples=samples([0, 1])))

@@ -1,4 +1,6 @@
 """Both kinds of table."""
+import errno
+import mmap
 import os
 import resource
 
@@ -114,8 +116,61 @@ def test_the_file_is_sparse_and_has_no_name(tmp_path):
     table.write(ids, RowState(zeros, zeros, torch.tensor([1, 2])))
     assert os.fstat(table._files[0]._file.fileno()).st_size == 100_000_000 * 1024
     os.fsync(table._files[0]._file.fileno())
-    assert table.bytes_on_disk < 100_000
+    assert table.bytes_on_disk < 100_000 + 4 * 100_000_000  # all clocks are there
     assert list(tmp_path.iterdir()) == []  # nothing is left of a run that dies
+
+
+def blocks_left(monkeypatch, num_blocks, block_size=mmap.PAGESIZE):
+    """Let files have so many blocks more; returns the set of those that they have."""
+    taken = set()
+
+    def posix_fallocate(descriptor, start, length):
+        asked = {(descriptor, block) for block in range(start // block_size, -(-(start + length) // block_size))}
+        if len(taken | asked) > num_blocks:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        taken.update(asked)
+
+    monkeypatch.setattr(os, 'posix_fallocate', posix_fallocate)
+    return taken
+
+
+@given(writes=st.lists(st.lists(st.integers(0, 499), unique=True, max_size=40), max_size=4),
+       num_channels=st.sampled_from([3, 64, 128, 700]))
+def test_room_is_reserved_before_rows_are_written(tmp_path_factory, writes, num_channels):
+    with pytest.MonkeyPatch.context() as patch:
+        taken = blocks_left(patch, 10 ** 9)
+        table = DiskTable(Block(10, 510), num_channels, 0.01, 3, torch.float32, tmp_path_factory.mktemp('table'))
+        assert len(taken) == 1  # the clocks
+        taken.clear()
+        row_bytes, expected = 2 * 4 * num_channels, set()
+        for local in writes:
+            zeros = torch.zeros(len(local), num_channels)
+            table.write(torch.tensor(local, dtype=torch.int64) + 10, RowState(zeros, zeros, torch.zeros(len(local))))
+            expected |= {byte // mmap.PAGESIZE for row in local
+                         for byte in range(row * row_bytes, (row + 1) * row_bytes, 4)}
+        assert {block for _, block in taken} == expected
+
+
+def test_a_row_that_is_there_needs_no_room(monkeypatch, tmp_path):
+    table = DiskTable(BLOCK, 4, 0.01, 3, torch.float64, tmp_path)
+    table.write(torch.tensor([12, 30]), some_rows(2, [0, 3]))
+    blocks_left(monkeypatch, 0)
+    table.write(torch.tensor([30, 12]), some_rows(2, [5, 4]))
+    assert table.read(torch.tensor([12, 30])).clock.tolist() == [4, 5]
+
+
+def test_a_disk_that_is_full(monkeypatch, tmp_path):
+    blocks_left(monkeypatch, 1 + 2)  # for the clocks, and for records
+    table = DiskTable(Block(0, 100), 512, 0.01, 3, torch.float32, tmp_path)
+    rows = RowState(*torch.ones(2, 1, 512), torch.tensor([7]))
+    table.write(torch.tensor([4]), rows)
+    table.write(torch.tensor([9]), rows)
+    message = f'the table of rows in {tmp_path} cannot grow: No space left on device; make room there, or set model'
+    with pytest.raises(OSError, match=message):
+        table.write(torch.tensor([5]), rows)
+    assert table.read(torch.tensor([4, 5, 9])).clock.tolist() == [7, 0, 7]
+    with pytest.raises(OSError, match=message):
+        DiskTable(Block(0, 100), 512, 0.01, 3, torch.float32, tmp_path)
 
 
 def test_reads_into_memory_that_is_given(build):

@@ -182,6 +182,18 @@ def test_several_processes_want_gpus(driver, monkeypatch, launcher):
     assert 'this machine has 8 processes and 4 GPUs (CUDA_VISIBLE_DEVICES: not set): start fewer' in fault
 
 
+@pytest.mark.parametrize('launcher, variable', [
+    ('pytorch', 'WORLD_SIZE'), ('slurm', 'SLURM_STEP_NUM_TASKS'), ('mpi', 'OMPI_COMM_WORLD_SIZE')])
+@pytest.mark.parametrize('options', [[], ['--cpu']])
+def test_several_processes_are_not_several_runs(driver, monkeypatch, launcher, variable, options):
+    monkeypatch.setenv(variable, '1')
+    assert train.fault_of(arguments(monkeypatch, *options)) is None
+    monkeypatch.setenv(variable, '2')
+    fault = train.fault_of(arguments(monkeypatch, *options))
+    assert fault.startswith(f'{variable} is 2, so this is one of several processes')
+    assert f'add --launcher {launcher} to train together' in fault
+
+
 def test_no_rank_starts_without_a_gpu_unless_it_is_told_to(tmp_path):
     result = subprocess.run(['tools/dist_train.sh', DIGITS, '2', '--work-dir', str(tmp_path)], cwd=ROOT, text=True,
                             env=dict(os.environ, PORT=str(free_port())), stdout=subprocess.PIPE,

@@ -45,12 +45,18 @@ def loader_in_order(runner: Runner, order: Iterable[int], batch_size: int, num_w
 
 @contextmanager
 def way_back(runner: Runner) -> Iterator[None]:
-    """Add to a ``FloatingPointError`` the checkpoint that training can go on from."""
+    """Add to a ``FloatingPointError``, or an ``OSError`` of the table, the checkpoint that training can go on from."""
     try:
         yield
     except FloatingPointError as error:
-        good = latest_checkpoint(Path(runner.work_dir))
-        advice = f'the last good checkpoint is {good}; lower the learning rate and resume from it' if good else \
-            'there is no checkpoint yet; lower the learning rate and start again'
         raise FloatingPointError(f'{error} at iteration {runner.iter}: training stops before any row is written back; '
-                                 f'{advice}') from error
+                                 f'{_last_good(runner, "lower the learning rate and ")}') from error
+    except OSError as error:
+        raise OSError(error.errno, f'{error.strerror}.  Training stops at iteration {runner.iter}; '
+                                   f'{_last_good(runner)}') from error
+
+
+def _last_good(runner: Runner, first: str = '') -> str:
+    good = latest_checkpoint(Path(runner.work_dir))
+    return f'the last good checkpoint is {good}; {first}resume from it' if good else \
+        f'there is no checkpoint yet; {first}start again'

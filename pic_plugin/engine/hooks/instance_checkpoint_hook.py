@@ -17,12 +17,14 @@ from pic_plugin.datasets import InstanceDataset, SlidingWindowSampler
 from pic_plugin.functional.hashing import hash64
 from pic_plugin.registry import HOOKS
 
+from ..averaged_network import averaged_network, leave_out_rows
 from ..checkpoint_files import SCRATCH, clear_scratch, find_rows, make_way, retire
 from ..checksums import read_sums, sha256, write_sums
 from ..resumed_schedule import progress, resume_schedule
 from ..row_checkpoint import SavedRows, load_rows, save_rows
-from ..saving_check import check_complete, check_when
+from ..saving_check import check_complete, check_validation, check_when
 from .common import instance_head, unwrapped_model, way_back
+from .knn_hook import KNNHook
 
 
 @HOOKS.register_module()
@@ -45,6 +47,10 @@ class InstanceCheckpointHook(CheckpointHook):
 
     At the end, ``backbone.pth`` in the work directory is the backbone alone, a dict of tensors.
 
+    ``save_best`` goes by what :class:`KNNHook` measures: ``'knn/top1_k20'``, say.
+
+    With ``EMAHook`` the network is averaged, and not the rows: ``state_dict`` and ``backbone.pth`` have the averages.
+
     Args:
         args: as in :class:`mmengine.hooks.CheckpointHook`.
     """
@@ -59,6 +65,7 @@ class InstanceCheckpointHook(CheckpointHook):
         Raises:
             ValueError: if it is such a file, or none.
         """
+        leave_out_rows(runner)
         if runner._resume and runner._load_from is None and (latest := self._latest(runner)) is not None:
             runner._load_from = str(latest)
         if (path := _to_resume(runner)) is not None:
@@ -90,8 +97,10 @@ class InstanceCheckpointHook(CheckpointHook):
 
         Raises:
             ValueError: if the data set is another one than the checkpoint's, or checkpoints would fall between the
-                iterations of one optimizer step, or into an epoch.
+                iterations of one optimizer step, or into an epoch, or what is to be measured cannot be.
         """
+        before = [hook for hook in runner.hooks[:runner.hooks.index(self)] if isinstance(hook, KNNHook)]
+        check_validation(runner, unwrapped_model(runner), self, [name for hook in before for name in hook.names])
         check_when(runner, self)
         ranks = instance_head(runner).allocated.ranks
         info = runner.message_hub.runtime_info
@@ -124,6 +133,17 @@ class InstanceCheckpointHook(CheckpointHook):
             np.random.seed(seed & 0xFFFFFFFF)
             torch.manual_seed(seed)
 
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Save the best network, by what neighbours say of it, and the checkpoint that is due."""
+        metrics = {name: value for hook in runner.hooks if isinstance(hook, KNNHook)
+                   for name, value in hook.measured.items()}
+        if metrics and runner.val_loop is None:
+            # with a checkpoint known, mmengine would save another one, rows and all, for what the next one has anyway
+            last_ckpt, self.last_ckpt = self.last_ckpt, None  # type: ignore[has-type]
+            self._save_best_checkpoint(_AtItsEnd(runner), metrics)
+            self.last_ckpt = last_ckpt
+        super().after_train_epoch(runner)
+
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Replace what would have to be pickled by tensors.
 
@@ -147,7 +167,9 @@ class InstanceCheckpointHook(CheckpointHook):
         super().after_train(runner)
         if runner.rank == 0:
             path = Path(runner.work_dir, 'backbone.pth')
-            state = {name: tensor.cpu() for name, tensor in unwrapped_model(runner).backbone.state_dict().items()}
+            with averaged_network(runner):
+                state = {name: tensor.to('cpu', copy=True)
+                         for name, tensor in unwrapped_model(runner).backbone.state_dict().items()}
             torch.save(state, path.with_suffix('.partial'))
             _publish(path.with_suffix('.partial'), path)
             runner.logger.info(f'The backbone alone is saved to {path}')
@@ -168,7 +190,8 @@ class InstanceCheckpointHook(CheckpointHook):
             clear_scratch(out_dir)
             suffix = next(i for i in range(1 << 30) if not os.path.lexists(out_dir / _rows_name(name, i)))
         rows_name = _rows_name(name, ranks.broadcast_int(suffix))
-        shared = rows.settle()
+        with way_back(runner):
+            shared = rows.settle()
         num_steps = len(runner.optim_wrapper.step_log)
         saved = save_rows(partial / rows_name, rows, num_steps, ranks, self._last_saved)
         self._last_saved = saved._replace(folder=out_dir / rows_name)
@@ -260,6 +283,16 @@ class InstanceCheckpointHook(CheckpointHook):
         self._last_saved = SavedRows(find_rows(checkpoint, saved['folder']), saved['num_steps'], saved['segments'])
         template = rows.read(torch.arange(0))
         rows.restore(load_rows(self._last_saved, rows.block, template, ranks, checkpoint), saved)
+
+
+class _AtItsEnd:
+    """A runner whose epoch is over, as it is when mmengine validates."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner, self.epoch = runner, runner.epoch + 1
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runner, name)
 
 
 def _to_resume(runner: Runner) -> Optional[str]:

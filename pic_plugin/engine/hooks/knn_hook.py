@@ -12,6 +12,7 @@ from pic_plugin.progress import Report
 from pic_plugin.registry import HOOKS
 from pic_plugin.sharding import Ranks, nearest_rows_of_all_ranks
 
+from ..averaged_network import averaged_network
 from .common import unwrapped_model
 
 _CHUNK = 1024  # queries that are compared with the bank at once
@@ -21,7 +22,8 @@ _CHUNK = 1024  # queries that are compared with the bank at once
 class KNNHook(Hook):
     """Weighted kNN accuracy of the backbone's features after every ``interval`` epochs, logged like a metric.
 
-    The bank's features stay on the rank that computed them; the queries go round in chunks.
+    With ``EMAHook`` they are the averaged network's.  The bank's features stay on the rank that computed them; the
+    queries go round in chunks.
 
     Args:
         bank_dataloader: config of the labelled images that vote, usually the training set without augmentation.
@@ -29,6 +31,10 @@ class KNNHook(Hook):
         num_neighbors: each k.
         temperature: tau of the votes.
         interval: in epochs.
+
+    Attributes:
+        names (tuple): of what is measured.
+        measured (dict): it, after an epoch; empty where it was not due.
 
     Raises:
         ValueError: if a number is not positive, or, when training starts, a k larger than the bank.
@@ -48,6 +54,8 @@ class KNNHook(Hook):
                 raise ValueError(f'{name} must be positive, got {value}')
         self._configs = bank_dataloader, query_dataloader
         self.num_neighbors, self.temperature, self.interval = tuple(num_neighbors), temperature, interval
+        self.names = tuple(f'knn/top1_k{k}' for k in self.num_neighbors)
+        self.measured: dict[str, float] = {}
 
     def before_train(self, runner: Runner) -> None:
         """Build the loaders."""
@@ -60,9 +68,12 @@ class KNNHook(Hook):
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Measure, and log."""
+        self.measured = {}
         if not (self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner)):
             return
-        metrics = self.evaluate(unwrapped_model(runner), runner.logger.info if runner.rank == 0 else None)
+        with averaged_network(runner):
+            metrics = self.evaluate(unwrapped_model(runner), runner.logger.info if runner.rank == 0 else None)
+        self.measured = metrics
         text = '  '.join(f'{name}: {value:.2f}' for name, value in metrics.items())
         runner.logger.info(f'Epoch(knn) [{runner.epoch + 1}/{runner.max_epochs}]  {text}')
         runner.message_hub.update_scalars({f'val/{name}': value for name, value in metrics.items()})
@@ -83,7 +94,7 @@ class KNNHook(Hook):
                 votes = knn_votes(similarity[:, :k], neighbours[:, :k], num_classes, self.temperature)
                 correct[i] += (votes.argmax(1) == truth).sum()
         accuracy = (100 * self.ranks.sum_(correct) / len(self.query.dataset)).tolist()
-        return {f'knn/top1_k{k}': value for k, value in zip(self.num_neighbors, accuracy)}
+        return dict(zip(self.names, accuracy))
 
     def _count(self, loader: Any) -> int:
         """How many of this rank's images count: all but those at the end that a sampler repeats to fill up."""
