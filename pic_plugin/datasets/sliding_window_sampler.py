@@ -14,6 +14,8 @@ from pic_plugin.functional.hashing import hash64
 from pic_plugin.functional.windows import check_window, stream_samples
 from pic_plugin.registry import DATA_SAMPLERS
 
+from .wrappers import check_is_no_wrapper
+
 _CHUNK = 4096  # positions that are computed at once
 _KEPT_CHUNKS = 8
 _AUGMENTATION = 4  # what the hash is for
@@ -62,7 +64,8 @@ class SlidingWindowSampler(Sampler):
             sets it to the loader's, which has as many batches either way.
 
     Raises:
-        ValueError: unless 1 <= window_stride <= window_size <= N, all of them whole numbers.
+        ValueError: unless 1 <= window_stride <= window_size <= N, all of them whole numbers; or if the data set wraps
+            others, whose index is not an image's row.
     """
 
     def __init__(self,
@@ -74,6 +77,7 @@ class SlidingWindowSampler(Sampler):
                  batch_size: int = 1) -> None:
         check_kind(int, optional=True, window_size=window_size, window_stride=window_stride, seed=seed)
         check_positive(int, batch_size=batch_size)
+        check_is_no_wrapper(dataset)
         self.num_samples = len(dataset)
         self.window_size = self.num_samples if window_size is None else window_size
         self.window_stride = self.window_size if window_stride is None else window_stride

@@ -9,7 +9,7 @@ from mmpretrain.datasets import CustomDataset, KFoldDataset
 from mmpretrain.structures import DataSample
 from torch.utils.data import Dataset, Subset, random_split
 
-from pic_plugin.datasets import InstanceDataset, check_own_rows
+from pic_plugin.datasets import InstanceDataset, SlidingWindowSampler, check_own_rows
 from tests.tiny import write_images
 
 
@@ -46,6 +46,8 @@ WRAPPED = {
 def test_wrappers_that_give_images_other_rows(folder, name):
     with pytest.raises(ValueError, match=r'got a \w+, which wraps others\. .* set data_root=\[...\] for several'):
         check_own_rows(WRAPPED[name](folder))
+    with pytest.raises(ValueError, match='which wraps others'):
+        SlidingWindowSampler(WRAPPED[name](folder), None, None)
 
 
 class Own(Dataset):
