@@ -110,10 +110,10 @@ class InstanceCheckpointHook(CheckpointHook):
         here = self._to_restore is not None and self._to_restore[0].resolve().parent == out_dir.resolve()
         self._kept = list(kept) if here else []  # the numbers in the names of this folder's checkpoints, the last ones
         self._stay_in(out_dir)
+        self._data = _data_identity(runner)
         if self._to_restore is not None:
             self._restore(runner, *self._to_restore)
             self._to_restore = None
-        self._data = _data_identity(runner)
         if runner.rank == 0:
             self._remove_old(out_dir)
         ranks.barrier()
@@ -269,7 +269,7 @@ class InstanceCheckpointHook(CheckpointHook):
 
     def _restore(self, runner: Runner, checkpoint: Path, saved: dict[str, Any]) -> None:
         num_instances, ranks, rows, *_ = instance_head(runner).allocated
-        data = _data_identity(runner)
+        data = self._data
         if saved['num_instances'] != num_instances:
             raise ValueError(f'the checkpoint is of a data set of {saved["num_instances"]} images, got one of '
                              f'{num_instances}; resume with the data that training started with')
