@@ -20,12 +20,12 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
-from options import ConfigOptions
 
 from pic_plugin.arguments import check_positive
+from pic_plugin.commands.options import ConfigOptions
 from pic_plugin.datasets import check_data
+from pic_plugin.engine.mixed_precision import use_amp
 
-_AMP = {'OptimWrapper': 'AmpOptimWrapper', 'WeightCorrectingOptimWrapper': 'AmpWeightCorrectingOptimWrapper'}
 _DRIVER = Path('/proc/driver/nvidia/version')
 # where each launcher says how many processes it starts on a machine
 _PROCESSES = {'pytorch': 'LOCAL_WORLD_SIZE', 'slurm': 'SLURM_NTASKS_PER_NODE', 'mpi': 'OMPI_COMM_WORLD_LOCAL_SIZE'}
@@ -82,23 +82,6 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         check_positive(int, base_batch_size=scale.get('base_batch_size'))
         scale['enable'] = True
     return cfg
-
-
-def use_amp(cfg: Config, dtype: str) -> None:
-    """Train in ``bf16``, ``fp16`` or, for ``auto``, the one that suits the GPU."""
-    if not torch.cuda.is_available():
-        raise ValueError('--amp needs a GPU, and torch sees none')
-    if dtype == 'auto':
-        # mmcv's RoIAlign, which detectors have, knows float16 and no bfloat16
-        suits = torch.cuda.get_device_capability() >= (8, 0) and cfg.get('default_scope') != 'mmdet'
-        dtype = 'bf16' if suits else 'fp16'
-    cfg.optim_wrapper.type = _AMP.get(cfg.optim_wrapper.type, cfg.optim_wrapper.type)
-    if dtype == 'bf16':
-        # it has float32's range: nothing to scale, and no step to wait for and skip
-        cfg.optim_wrapper.update(dtype='bfloat16', loss_scale=dict(enabled=False))
-    else:
-        cfg.optim_wrapper.dtype = 'float16'
-        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
 
 def nvidia_driver() -> Optional[str]:
