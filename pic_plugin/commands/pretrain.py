@@ -1,4 +1,5 @@
 """Train a network on folders of images, with settings chosen from them."""
+import argparse
 import os
 import shlex
 import subprocess
@@ -10,8 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 from .settings import BACKBONES, SMALL, Machine, Setting, choose_settings
 
 if TYPE_CHECKING:
-
-    pass
+    from .trial import Look
 
 Paths = Union[str, Path, Sequence[Union[str, Path]]]
 
