@@ -14,6 +14,13 @@ COMMANDS = {
 }
 
 
+class _WithDefaults(argparse.ArgumentDefaultsHelpFormatter):
+    """Says the default of an option that has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> Optional[str]:
+        return action.help if action.default in (None, False) else super()._get_help_string(action)
+
+
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run the command that the arguments name.
 
@@ -28,7 +35,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     for name, what in COMMANDS.items():
         subparser = subparsers.add_parser(
             name, help=what, description=f'{what[0].upper()}{what[1:]}.', allow_abbrev=False,
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+            formatter_class=_WithDefaults)
         if arguments[:1] == [name]:  # what the other commands need is not imported
             module = import_module(f'pic_plugin.commands.{name}')
             module.add_arguments(subparser)

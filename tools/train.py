@@ -167,6 +167,8 @@ def main() -> None:
     check_data(cfg)
     if args.launcher == 'pytorch' and args.cpu:
         use_gloo(cfg)
+    if Path(args.config).resolve().parent == Path(cfg.work_dir).resolve():
+        cfg = Config(cfg.to_dict())  # without a name, by which the Runner would write its own form over the file
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     runner.train()
     if torch.distributed.is_initialized():

@@ -30,7 +30,7 @@ _KEYS = {
     'batch_size': 'train_dataloader.batch_size', 'window_size': 'train_dataloader.sampler.window_size',
     'window_stride': 'train_dataloader.sampler.window_stride', 'num_negatives': 'model.head.num_negatives',
     'learning_rate': 'optim_wrapper.optimizer.lr', 'batch_norm_in_neck': 'model.neck',
-    'visits': 'train_cfg.max_epochs', 'warmup_visits': 'param_scheduler.0', 'workers': 'train_dataloader.num_workers',
+    'visits': 'train_cfg', 'warmup_visits': 'param_scheduler', 'workers': 'train_dataloader.num_workers',
 }
 
 
@@ -192,9 +192,12 @@ def _changes(settings: Mapping[str, Setting], look: 'Look', machine: Machine, ro
         'train_dataloader.dataset.data_root': list(roots) if len(roots) > 1 else roots[0],
         'train_dataloader.dataset.pipeline': _pipeline(value['size'], grey),
         'optim_wrapper.optimizer.lr': value['learning_rate'],
-        'param_scheduler.0.end': value['warmup_visits'],
-        'param_scheduler.1.begin': value['warmup_visits'],
-        'param_scheduler.1.end': value['visits'],
+        'param_scheduler': [
+            dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=value['warmup_visits'],
+                 convert_to_iter_based=True),
+            dict(type='CosineAnnealingLR', by_epoch=True, begin=value['warmup_visits'], end=value['visits'],
+                 convert_to_iter_based=True),
+        ][value['warmup_visits'] == 0:],
         'auto_scale_lr.base_batch_size': value['batch_size'],
         'train_cfg.max_epochs': value['visits'],
         'default_hooks.checkpoint.interval': max(1, value['visits'] // 20),
@@ -232,9 +235,9 @@ def _say(settings: Mapping[str, Setting], look: 'Look', out: Path, speed: float)
           f'{"grey" if images.grey else "in colour"}, short side {images.short_side} pixels (median)')
     for name, setting in settings.items():
         print(f'  {name:<20}{setting.value!s:<10}{setting.reason}')
-    seconds = settings['visits'].value * images.count / speed
-    print(f'{settings["visits"].value * images.count} views at some {speed:.0f} a second: {_duration(seconds)}; config, log '
-          f'and checkpoints in {out}', flush=True)
+    views = settings['visits'].value * images.count
+    print(f'{views} views at some {speed:.0f} a second: {_duration(views / speed)}; config, '
+          f'log and checkpoints in {out}', flush=True)
 
 
 def _duration(seconds: float) -> str:

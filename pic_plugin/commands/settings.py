@@ -102,7 +102,8 @@ def choose_settings(images: Images,
         num < _LARGE, "the paper's head has none; with few iterations nothing is learnt without" if num < _LARGE else
         "the paper's head has none")
     chosen['visits'] = _visits(images, machine, visits, hours, views_per_second)
-    chosen['warmup_visits'] = Setting(max(1, round(chosen['visits'].value / 40)), "a fortieth, as the paper's 5 of 200")
+    chosen['warmup_visits'] = Setting(min(chosen['visits'].value - 1, -(-chosen['visits'].value // 40)),
+                                      "a fortieth, as the paper's 5 of 200")
     per_process = machine.num_cores // max(1, machine.num_gpus)
     chosen['workers'] = Setting(max(0, min(16, per_process - (0 if machine.num_gpus else 1))),
                                 f'processes that read images, of {machine.num_cores} cores')
@@ -112,7 +113,7 @@ def choose_settings(images: Images,
 def _size(images: Images, machine: Machine) -> Setting:
     largest = 224 if machine.num_gpus else 96
     if images.short_side <= SMALL:
-        return Setting(max(8, images.short_side), 'as the images are')
+        return Setting(max(16, images.short_side), 'as the images are; 16 or more')
     size = min(largest, images.short_side // 32 * 32)
     return Setting(size, f'pixels; half of the images have a short side of {images.short_side} or more, and '
                    f'{largest} is what {"GPUs train on" if machine.num_gpus else "a CPU can do"}')

@@ -41,7 +41,7 @@ def look_at(dataset: InstanceDataset) -> Look:
     sides, means, squares, grey, fault = [], [], [], True, ''
     for i in ids:
         try:
-            image = load(dataset.get_data_info(int(i)))['img'][..., ::-1].astype(np.float32)
+            image = load(dataset.get_data_info(int(i)))['img'][..., ::-1].astype(np.float64)
         except Exception as error:  # whatever loads it may raise anything
             fault = f'{dataset.get_data_info(int(i))["img_path"]}: {type(error).__name__}: {error}'
             continue

@@ -42,8 +42,8 @@ def test_they_fit_together(count, side, grey, num_gpus, cores, speed):
     assert 2 * batch <= count and batch % max(1, num_gpus) == 0 and batch >= 2 * max(1, num_gpus)
     assert batch <= chosen['num_negatives'] <= count
     assert batch <= window <= count and 0 < chosen['window_stride'] <= window
-    assert 0 < chosen['warmup_visits'] < chosen['visits'] and chosen['visits'] <= 200
-    assert 8 <= chosen['size'] <= max(40, 224) and chosen['backbone'] in BACKBONES
+    assert 0 <= chosen['warmup_visits'] < chosen['visits'] and chosen['visits'] <= 200
+    assert 16 <= chosen['size'] <= 224 and chosen['backbone'] in BACKBONES
     assert chosen['workers'] >= 0
 
 
