@@ -37,7 +37,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['pic_plugin', 'pic_plugin.*']),
-    package_data={'pic_plugin': ['py.typed']},
+    package_data={'pic_plugin': ['py.typed', 'visualization/*.html']},
     cmdclass={'build_py': BuildWithConfigs},
     entry_points={'console_scripts': ['pic-plugin = pic_plugin.__main__:main']},
     python_requires='>=3.10',
