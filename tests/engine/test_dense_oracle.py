@@ -27,6 +27,8 @@ cases = st.fixed_dictionaries(
         skip_every=st.sampled_from([None, 3]),
         cosine=st.booleans(),
         smoothing=st.sampled_from([0.0, 0.2]),
+        uniform=st.sampled_from([0.0, 0.5]),
+        margin=st.sampled_from([0.0, 0.3]),
         seed=st.integers(0, 1000)))
 
 
@@ -39,8 +41,10 @@ def sgd(parameters, lr, momentum, weight_decay):
 def test_rows_and_momenta_equal_dense_sgd(case):
     num_steps = 200
     generator = torch.Generator().manual_seed(case['seed'])
+    margin = case['margin'] if case['cosine'] else 0.0
     head = CosineInstanceHead(case['num_negatives'], CHANNELS, TEMPERATURE, cosine=case['cosine'],
-                              label_smoothing=case['smoothing'], num_hard_classes=3).double()
+                              label_smoothing=case['smoothing'], num_hard_classes=3,
+                              uniform_smoothing=case['uniform'], margin=margin).double()
     projector = torch.nn.Parameter(torch.eye(CHANNELS, dtype=torch.float64))
     options = {name: case[name] for name in ('lr', 'momentum', 'weight_decay')}
     if not case['cosine']:
@@ -52,7 +56,7 @@ def test_rows_and_momenta_equal_dense_sgd(case):
     head.allocate_rows(case['num_instances'], case['batch_size'], wrapper, Ranks(), SEED)
 
     dense = DenseTable(case['num_instances'], CHANNELS, case['num_negatives'], TEMPERATURE, SEED, case['cosine'],
-                       case['smoothing'], 3)
+                       case['smoothing'], 3, case['uniform'], margin)
     dense_projector = torch.nn.Parameter(torch.eye(CHANNELS, dtype=torch.float64))
     optimizer = sgd([dense_projector, dense.weight], **options)
 

@@ -41,6 +41,8 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     'accumulated and clipped': {'optim_wrapper.accumulative_counts': 3, 'optim_wrapper.clip_grad': dict(max_norm=0.5)},
     'foreach': {'optim_wrapper.optimizer.fused': False, 'optim_wrapper.optimizer.foreach': True},
     'plain softmax': {'model.head.cosine': False},
+    'margin': {'model.head.margin': 0.35},
+    'uniformly smoothed': {'model.head.uniform_smoothing': 0.8},
     'not corrected': {'model.head.weight_correction': False},
     'two views': {'num_views': [2]},
     'multi-crop': {'num_views': [1, 2], 'model.num_large_views': 1},
