@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from pic_plugin.models.pic import NO_PREDICTIONS, PIC
 
 from .averaged_network import averaging_hooks
+from .two_optimizers import TwoOptimizers
 
 _PARTS = ('state_dict', 'meta.epoch', 'meta.iter', 'meta.seed', 'optimizer.state', 'optimizer.param_groups',
           'optimizer.step_log.steps', 'message_hub.log_scalars', 'message_hub.runtime_info',
@@ -155,7 +156,12 @@ def _has(checkpoint: Any, part: str) -> bool:
 
 
 def _lacking_momenta(optim_wrapper: OptimWrapper, saved: dict[str, Any]) -> list[str]:
-    """Those of parameters but the rows (the only ones without elements yet), which are in a file of their own."""
-    parameters = [(parameter, group) for group in optim_wrapper.param_groups for parameter in group['params']]
+    """Those of parameters but the rows (the only ones without elements yet), which are in a file of their own.
+
+    Where the rows have an optimizer of their own, the network's may keep nothing for a parameter without gradients.
+    """
+    if isinstance(optim_wrapper.optimizer, TwoOptimizers):
+        return []
+    parameters = [(parameter, group) for group in optim_wrapper.optimizer.param_groups for parameter in group['params']]
     return [f'optimizer.state.{i}.momentum_buffer' for i, (parameter, group) in enumerate(parameters)
             if group['momentum'] and parameter.numel() and saved['state'].get(i, {}).get('momentum_buffer') is None]
