@@ -72,10 +72,22 @@ class _WeightCorrection(OptimWrapper):
         group = self._row_group
         return {name: float(group[name]) for name in ('lr', 'momentum', 'weight_decay')}
 
+    def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int) -> None:
+        """Start an optimizer step with the next iteration, however many there were; see :meth:`continue_step`."""
+        super().initialize_count_status(model, 0, max_counts - init_counts)
+
     @property
-    def accumulative_counts(self) -> int:
-        """Iterations per optimizer step."""
-        return self._accumulative_counts
+    def step_under_way(self) -> tuple[int, int]:
+        """How many iterations of an optimizer step have been made, 0 between two steps, and of how many."""
+        made = 0 if self.should_update() else self._inner_count % self._accumulative_counts
+        left = self._max_counts - (self._inner_count - made) if self._max_counts >= 0 else self._accumulative_counts
+        return made, min(left, self._accumulative_counts)
+
+    def continue_step(self, made: int) -> None:
+        """Go on, as training starts, with a step of which ``made`` iterations lie behind; their gradients wait."""
+        self._inner_count = made
+        self._max_counts += made
+        self._remainder_counts = self._max_counts % self._accumulative_counts
 
     @property
     def _row_group(self) -> dict[str, Any]:

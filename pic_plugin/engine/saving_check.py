@@ -15,7 +15,8 @@ from .two_optimizers import TwoOptimizers
 _PARTS = ('state_dict', 'meta.epoch', 'meta.iter', 'meta.seed', 'optimizer.state', 'optimizer.param_groups',
           'optimizer.step_log.steps', 'message_hub.log_scalars', 'message_hub.runtime_info',
           'message_hub.resumed_keys', *(f'meta.instance_rows.{name}' for name in (
-              'folder', 'num_steps', 'segments', 'num_instances', 'fingerprint', 'stream', 'seed', 'recent')))
+              'folder', 'num_steps', 'segments', 'num_ranks', 'num_instances', 'fingerprint', 'stream', 'seed',
+              'recent', 'slots')))
 
 
 def check_saving(runner: Runner, wanted: type[CheckpointHook], before: tuple[type, ...]) -> None:
@@ -70,7 +71,7 @@ def check_when(runner: Runner, hook: CheckpointHook) -> None:
     """Look at the moments when checkpoints are due.
 
     Raises:
-        ValueError: if one falls between the iterations of an optimizer step, or into an epoch, or none would be due.
+        ValueError: if one falls into an epoch, or none would be due.
     """
     name = type(hook).__name__
     if isinstance(runner.train_loop, EpochBasedTrainLoop) and not hook.by_epoch:
@@ -79,16 +80,6 @@ def check_when(runner: Runner, hook: CheckpointHook) -> None:
     if isinstance(runner.train_loop, IterBasedTrainLoop) and hook.by_epoch:
         raise ValueError(f'by_epoch of {name} must be False where training goes by iterations: to mmengine those are '
                          'one long epoch, and nothing would be saved before its end')
-    if hook.interval <= 0:
-        return
-    counts, iters = runner.optim_wrapper.accumulative_counts, len(runner.train_dataloader) if hook.by_epoch else 1
-    # the last iteration, which is left out here, ends a step in any case
-    due = range(hook.save_begin or hook.interval, -(-runner.max_iters // iters), hook.interval)
-    for step in due[:counts]:
-        if step * iters % counts:
-            raise ValueError(f'accumulative_counts must divide the iterations before each checkpoint, and {counts} '
-                             f'does not divide {step * iters}: gradients that were not applied yet are not saved; '
-                             f'change interval={hook.interval} or save_begin={hook.save_begin} of {name}')
 
 
 def check_validation(runner: Runner, model: nn.Module, hook: CheckpointHook, measured: Collection[str]) -> None:

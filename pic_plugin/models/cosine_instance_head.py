@@ -157,8 +157,8 @@ class CosineInstanceHead(BaseModule):
             if capacity < min(global_batch_size, num_instances):
                 raise ValueError(f'num_negatives must be at least the global batch of {global_batch_size} samples, '
                                  f'got {self.num_negatives}')
-            rows = RecentRows(self.weight, optimizer, self._build_table(block, seed, ranks, table_dir), ranks.size,
-                              capacity, self.weight_correction)
+            rows = RecentRows(self.weight, optimizer, self._build_table(block, seed, ranks, table_dir), ranks, capacity,
+                              self.weight_correction)
             hard_classes = HardestOfActive(rows, ranks, self.num_hard_classes)
         if not self.label_smoothing:
             self._allocated = AllocatedRows(num_instances, ranks, rows, None, None)
