@@ -44,6 +44,8 @@ class CosineInstanceHead(BaseModule):
 
     With ``label_smoothing`` the classes that are hardest to tell from a sample's own share its label (One-Million-Way,
     Eq. 2 and 3): found at the start of each epoch where all classes are active, else for each batch, among the active.
+    With ``uniform_smoothing`` all active classes share a part of it (DIET, arXiv 2302.10260), and with ``margin`` a
+    sample has to be that much more similar to its own class than to another (CosFace, Wang et al., CVPR 2018, Eq. 4).
 
     The rows are no part of the state dict: each rank has its own, and they are checkpointed by row.  The number of
     rows is the data set's, so they are allocated when training starts (``InstanceRowsHook``).
@@ -56,6 +58,8 @@ class CosineInstanceHead(BaseModule):
         cosine: whether to compare by the cosine; False is the plain softmax of PIC's Table 1.
         label_smoothing: alpha, the part of the label that the hardest classes share.
         num_hard_classes: how many they are; K in One-Million-Way.
+        uniform_smoothing: epsilon, the part of the label that all active classes share; DIET has 0.8.
+        margin: m, what a sample's cosine to its own class is lowered by; CosFace has 0.35.
         weight_correction: whether rows that come back are brought up to date; False is for PIC's Table 2.
         table: where the rows that are not active live: 'memory' for the host's, 'disk' for a sparse file.
         table_dir: the folder of that file, on a local disk; ``table`` in the work directory if None, on one machine.
@@ -67,8 +71,9 @@ class CosineInstanceHead(BaseModule):
         weight (nn.Parameter): ``[S, D]``, the rows at hand on this rank; empty before training starts.
 
     Raises:
-        ValueError: if a number is of another kind or not positive, or alpha not in [0, 1); there is no such table; or
-            all classes are to be active and still live on disk.
+        ValueError: if a number is of another kind or not positive, or alpha, epsilon or m not in [0, 1); there is to be
+            a margin between other than cosines; there is no such table; or all classes are to be active and still live
+            on disk.
     """
 
     def __init__(self,
@@ -78,6 +83,8 @@ class CosineInstanceHead(BaseModule):
                  cosine: bool = True,
                  label_smoothing: float = 0.0,
                  num_hard_classes: int = 100,
+                 uniform_smoothing: float = 0.0,
+                 margin: float = 0.0,
                  weight_correction: bool = True,
                  table: str = 'memory',
                  table_dir: Optional[str] = None,
@@ -88,9 +95,14 @@ class CosineInstanceHead(BaseModule):
         check_positive(int, in_channels=in_channels, num_hard_classes=num_hard_classes)
         check_positive(int, optional=True, num_negatives=num_negatives, num_instances=num_instances)
         check_positive(float, temperature=temperature, init_std=init_std)
-        check_kind(float, label_smoothing=label_smoothing)
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(f'label_smoothing must be in [0, 1), got {label_smoothing}')
+        check_kind(float, label_smoothing=label_smoothing, uniform_smoothing=uniform_smoothing, margin=margin)
+        for name, value in (('label_smoothing', label_smoothing), ('uniform_smoothing', uniform_smoothing),
+                            ('margin', margin)):
+            if not 0 <= value < 1:
+                raise ValueError(f'{name} must be in [0, 1), got {value}')
+        if margin and not cosine:
+            raise ValueError('margin is one between cosines, and with cosine=False inner products of any size are '
+                             f'compared, got margin={margin}; set margin=0 or cosine=True')
         if table not in ('memory', 'disk'):
             raise ValueError(f"table must be 'memory' or 'disk', got {table!r}")
         if not isinstance(table_dir, (str, type(None))):
@@ -101,6 +113,7 @@ class CosineInstanceHead(BaseModule):
         self.table, self.table_dir = table, table_dir
         self.temperature, self.cosine, self.init_std = temperature, cosine, init_std
         self.label_smoothing, self.num_hard_classes = label_smoothing, num_hard_classes
+        self.uniform_smoothing, self.margin = uniform_smoothing, margin
         self.weight_correction = weight_correction
         self.weight = nn.Parameter(torch.empty(0, in_channels))
         self._allocated: Optional[AllocatedRows] = None
@@ -144,8 +157,8 @@ class CosineInstanceHead(BaseModule):
             if capacity < min(global_batch_size, num_instances):
                 raise ValueError(f'num_negatives must be at least the global batch of {global_batch_size} samples, '
                                  f'got {self.num_negatives}')
-            rows = RecentRows(self.weight, optimizer, self._build_table(block, seed, ranks, table_dir), ranks.size,
-                              capacity, self.weight_correction)
+            rows = RecentRows(self.weight, optimizer, self._build_table(block, seed, ranks, table_dir), ranks, capacity,
+                              self.weight_correction)
             hard_classes = HardestOfActive(rows, ranks, self.num_hard_classes)
         if not self.label_smoothing:
             self._allocated = AllocatedRows(num_instances, ranks, rows, None, None)
@@ -262,7 +275,8 @@ class CosineInstanceHead(BaseModule):
             readable = self._batch.readable[:, None].expand(-1, num_views, -1).flatten()  # [R * V * B]
             slots = self._batch_slots[:, None].expand(-1, num_views, -1, -1).flatten(0, 2)  # [R * V * B, L]
             losses = sharded_softmax_loss(x, weight, slots, labels, rows.active, self.cosine,
-                                          1 / self.temperature if self.cosine else None, ranks, self._scratch.empty)
+                                          1 / self.temperature if self.cosine else None, ranks,
+                                          self.margin / self.temperature, self.uniform_smoothing, self._scratch.empty)
             num_readable = num_views * int((self._batch_ids >= 0).sum())
             loss = losses.where(readable, 0).sum() / max(1, num_readable)
         self._last_loss += loss.detach()
