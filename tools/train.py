@@ -25,6 +25,7 @@ from pic_plugin.arguments import check_positive
 from pic_plugin.commands.options import ConfigOptions
 from pic_plugin.datasets import check_data
 from pic_plugin.engine.mixed_precision import use_amp
+from pic_plugin.engine.quiet_runner import QuietRunner
 
 _DRIVER = Path('/proc/driver/nvidia/version')
 # where each launcher says how many processes it starts on a machine
@@ -52,6 +53,9 @@ def parse_args() -> argparse.Namespace:
         '--cfg-options', nargs='+', action=ConfigOptions,
         help='override settings of the config, as xxx.yyy=value; a list as key="[a,b]" or key=a,b, and '
              'a text with commas or blanks as \'key="a, b"\'')
+    parser.add_argument(
+        '--verbose', action='store_true',
+        help='print the environment, the config, the hooks and each initialisation; the log file has them anyway')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     args = parser.parse_args()
@@ -169,7 +173,8 @@ def main() -> None:
         use_gloo(cfg)
     if Path(args.config).resolve().parent == Path(cfg.work_dir).resolve():
         cfg = Config(cfg.to_dict())  # without a name, by which the Runner would write its own form over the file
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    kind = Runner if args.verbose else QuietRunner
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else kind.from_cfg(cfg)
     runner.train()
     if torch.distributed.is_initialized():
         # gloo's threads take Python's lock to let go of tensors, and abort the process if it is exiting by then:

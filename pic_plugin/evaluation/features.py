@@ -1,5 +1,6 @@
 """Features of a labelled data set."""
-from typing import Optional
+from collections.abc import Sequence
+from typing import Optional, Union
 
 import torch
 from mmengine.model import BaseModel
@@ -7,6 +8,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pic_plugin.progress import Report, reported
+
+
+def pooled(out: Union[Tensor, Sequence[Tensor]]) -> Tensor:
+    """What a backbone gives as ``[B, C]``: of several stages the last, of a map the average over the places."""
+    out = out if isinstance(out, Tensor) else out[-1]
+    return out.float().flatten(2).mean(2) if out.ndim > 2 else out
 
 
 @torch.no_grad()
@@ -33,9 +40,7 @@ def extract_features(model: BaseModel, loader: DataLoader, report: Optional[Repo
     for batch in reported(loader, 'batches of features', report):
         start = len(labels)
         labels += [int(sample.gt_label) for sample in batch['data_samples']]  # before they are moved to the device
-        out = model(model.data_preprocessor(batch)['inputs'], mode='tensor')
-        out = out[-1] if isinstance(out, (list, tuple)) else out
-        out = out.float().flatten(2).mean(2) if out.ndim > 2 else out
+        out = pooled(model(model.data_preprocessor(batch)['inputs'], mode='tensor'))
         if features is None:  # a bank fills gigabytes: it is never there twice
             num_images = len(loader.sampler)  # type: ignore[arg-type]
             features = out.new_empty(num_images, out.shape[1], dtype=torch.float32)
