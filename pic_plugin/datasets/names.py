@@ -1,6 +1,7 @@
 """Very many names, held by what they are made of: 9 bytes each besides their own, and no object for any of them."""
 import mmap
 import os
+from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,7 +27,7 @@ class Names(Sequence[bytes]):
 
     def __init__(self, blob: Union[bytes, memoryview], ends: Union[bytes, memoryview]) -> None:
         self.blob = memoryview(blob)
-        self.ends = np.frombuffer(ends, np.int64).data  # whose numbers are quicker to get than an array's
+        self.ends = numbers(ends, 'q')
 
     @classmethod
     def of(cls, names: Iterable[bytes]) -> 'Names':
@@ -89,6 +90,17 @@ class Names(Sequence[bytes]):
 
     def __deepcopy__(self, memo: Any) -> 'Names':
         return self  # nothing changes it
+
+
+def numbers(content: Union[bytes, memoryview], kind: str) -> memoryview:
+    """Numbers from bytes that need not be aligned, and are quicker to get one by one than an array's.
+
+    Args:
+        content: bytes.
+        kind: of the numbers, as :mod:`array` calls it.
+    """
+    view = memoryview(content)
+    return view.cast('B').cast(kind) if view.nbytes else memoryview(array(kind))  # nothing cannot be cast
 
 
 def most_frequent(names: Callable[[], Iterable[bytes]], count: int) -> tuple[Optional[bytes], int]:

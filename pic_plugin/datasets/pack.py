@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .names import Names
+from .names import Names, numbers
 
 MAGIC = b'PICPACK1'
 _FOOTER = struct.Struct('<8sqqqI')  # MAGIC; bytes up to the index, bytes of names, number of images; CRC of the index
@@ -54,8 +54,8 @@ class Pack:
             raise broken
         ends, offsets, crcs = names + count * 8, names + count * 16, names + count * 20
         self.names = Names(view[:names], view[names:ends])
-        self._ends = np.frombuffer(view[ends:offsets], '<i8').data
-        self._crcs = np.frombuffer(view[offsets:crcs], '<u4').data
+        self._ends = numbers(view[ends:offsets], 'q')
+        self._crcs = numbers(view[offsets:crcs], 'I')
 
     def read(self, name: str) -> bytes:
         """The image of that name.
