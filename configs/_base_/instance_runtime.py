@@ -7,6 +7,7 @@ default_hooks = dict(
     runtime_info=dict(type='DeferredRuntimeInfoHook'),
     health=dict(type='HealthHook'),
     curves=dict(type='CurvesHook'),
+    data_wait=dict(type='DataWaitHook'),
     checkpoint=dict(type='InstanceCheckpointHook', interval=10, max_keep_ckpts=3))
 custom_hooks = [
     dict(type='InstanceRowsHook'),

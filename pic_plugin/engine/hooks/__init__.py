@@ -2,6 +2,7 @@
 from .check_backbone_hook import CheckBackboneHook
 from .contrastive_prior_hook import ContrastivePriorHook
 from .curves_hook import CurvesHook
+from .data_wait_hook import DataWaitHook
 from .device_settings_hook import DeviceSettingsHook
 from .health_hook import HealthHook
 from .instance_checkpoint_hook import InstanceCheckpointHook
@@ -10,6 +11,6 @@ from .knn_hook import KNNHook
 from .runtime_info_hook import DeferredRuntimeInfoHook
 
 __all__ = [
-    'CheckBackboneHook', 'ContrastivePriorHook', 'CurvesHook', 'DeferredRuntimeInfoHook', 'DeviceSettingsHook',
-    'HealthHook', 'InstanceCheckpointHook', 'InstanceRowsHook', 'KNNHook'
+    'CheckBackboneHook', 'ContrastivePriorHook', 'CurvesHook', 'DataWaitHook', 'DeferredRuntimeInfoHook',
+    'DeviceSettingsHook', 'HealthHook', 'InstanceCheckpointHook', 'InstanceRowsHook', 'KNNHook'
 ]
