@@ -28,6 +28,8 @@ class Entry(NamedTuple):
     weights: Optional[str]  # where to download them
     files: dict[str, str]  # name -> SHA-256
     num_tensors: Optional[int]  # of the backbone
+    rows: dict[str, str]  # 'PIC, Table 3' -> which of its rows this is
+    in_small: Optional[str]  # the config that has the same change, on data for two cores
 
 
 class Family(NamedTuple):
@@ -83,7 +85,8 @@ def _entry(data: dict[str, Any], errors: list[str]) -> Entry:
         summary=data.get('Summary', ''), status=data.get('Status', ''), results=results,
         metadata=data['Metadata'].data if 'Metadata' in data else {}, published=data.get('Published Results', []),
         in_readme=data.get('In README', False), made_by=data.get('Made By'), weights=data.get('Weights'),
-        files=data.get('Files', {}), num_tensors=data.get('Tensors'))
+        files=data.get('Files', {}), num_tensors=data.get('Tensors'), rows=data.get('Rows', {}),
+        in_small=data.get('In Small'))
     trained = entry.status in (TRAINED, CONVERTED)
     faults = {
         'Name must be that of Config': entry.name != entry.config.stem,
