@@ -1,6 +1,7 @@
 """Photographs of mixed formats and faults, from the two that scikit-learn carries."""
 import io
 import os
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 
+@cache
 def photographs() -> list[Image.Image]:
     return [Image.fromarray(image) for image in load_sample_images().images]
 
@@ -27,7 +29,7 @@ def write(path: Path, content: bytes) -> None:
 def crop(i: int, width: int = 96, height: int = 64) -> Image.Image:
     """The i-th of many different pieces of the photographs."""
     image = photographs()[i % 2]
-    left, top = (37 * i) % (image.width - width), (53 * i) % (image.height - height)
+    left, top = (200 + 37 * i) % (image.width - width), (150 + 53 * i) % (image.height - height)
     return image.crop((left, top, left + width, top + height))
 
 
@@ -65,7 +67,7 @@ CUT_JPEGS = ['c/cut.jpg', 'c/cut with preview.jpg', 'c/no end.jpg']
 
 def write_photographs(folder: Path) -> Path:
     """The files of :data:`EXPECTED` and :data:`CUT_JPEGS`, one whose name is not UTF-8, and a note."""
-    jpeg, png, webp = encoded(crop(1), 'JPEG'), encoded(crop(2), 'PNG'), encoded(crop(3), 'WEBP')
+    jpeg, png, webp = encoded(crop(1), 'JPEG', quality=95), encoded(crop(2), 'PNG'), encoded(crop(3), 'WEBP')
     exif = Image.Exif()
     exif[274] = 6
     deep = np.asarray(crop(9)).astype(np.uint16) * 257
@@ -88,7 +90,7 @@ def write_photographs(folder: Path) -> Path:
         'c/名前 é.jpg': encoded(crop(17), 'JPEG'), 'c/empty.jpg': b'', 'c/empty too.png': b'',
         'c/text.png': b'this is no picture', 'c/cut.png': png[:len(png) // 2],
         'c/no end.png': encoded(crop(18), 'PNG')[:-12], 'c/cut.webp': webp[:len(webp) // 2],
-        'c/cut.jpg': jpeg[:len(jpeg) // 2], 'c/cut with preview.jpg': with_preview[:-200], 'c/no end.jpg': jpeg[:-2],
+        'c/cut.jpg': jpeg[:-100], 'c/cut with preview.jpg': with_preview[:-200], 'c/no end.jpg': jpeg[:-2],
         'd/copy.jpg': jpeg, 'notes.txt': b'not an image',
     }
     for name, content in files.items():

@@ -89,8 +89,9 @@ def embed(data: 'Data', model: Union[str, Path], out: Union[str, Path], config: 
         unreadable = write_embeddings(out, parts, lambda i: dataset.get_data_info(int(i))['img_path'],
                                       labels_of(dataset))
     if unreadable:
+        more = ['…'] if len(unreadable) > _NUM_NAMED else []
         print('\n    '.join([f'{len(unreadable):,} images could not be read and are left out; {unreadable_beside(out)} '
-                             'names them:', *unreadable[:_NUM_NAMED], *(['…'] if len(unreadable) > _NUM_NAMED else [])]))
+                             'names them:', *unreadable[:_NUM_NAMED], *more]))
     print(f'{out}: the features of {len(dataset) - len(unreadable):,} images')
     return Embedded(out, len(dataset) - len(unreadable), unreadable)
 

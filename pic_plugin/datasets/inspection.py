@@ -26,8 +26,8 @@ KINDS = {
     'duplicates': 'same content as an earlier file',
 }
 _EXIF_ORIENTATION, _TIFF_BITS = 274, 258
-_JPEG_MARKER = re.compile(rb'\xff+([^\x00\xff\xd0-\xd7])')  # but for stuffed bytes and restarts, within the image's data
-_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
+_JPEG_MARKER = re.compile(rb'\xff+([^\x00\xff\xd0-\xd7])')  # no stuffed byte and no restart, as within a scan
+_END_OF_IMAGE = 0xD9
 _loader = LoadImageOfAnyDepth(LoadImageFromFile())
 
 

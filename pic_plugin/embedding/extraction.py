@@ -75,7 +75,7 @@ _stop: Any = None  # of a process of its own: whether another one has failed
 
 
 def _initialize(stop: Any) -> None:
-    global _stop  # noqa: PLW0603  (an initializer has no other way)
+    global _stop
     _stop = stop
     MMLogger.get_current_instance().setLevel('WARNING')  # the first process says all that there is to say
 
@@ -132,5 +132,6 @@ def extract(job: Job, network: Network, dataset: InstanceDataset, parts: Parts, 
 def _part(features: list[Tensor], seen: list[Batch]) -> Part:
     unreadable = [fault for batch in seen for fault in batch.unreadable]
     return Part(torch.cat(features).cpu().numpy() if features else np.zeros((0, 0), np.float32),
-                np.array([index for batch in seen for index in batch.index], np.int64),
-                np.array([index for index, _ in unreadable], np.int64), np.array([error for _, error in unreadable], str))
+                np.array([image for batch in seen for image in batch.images], np.int64),
+                np.array([image for image, _ in unreadable], np.int64),
+                np.array([error for _, error in unreadable], str))

@@ -57,7 +57,7 @@ def write_embeddings(out: Path, parts: Parts, path_of: NameOf, label_of: Optiona
     unreadable, num_rows = [], 0
     for part in parts:
         unreadable += [f'{printable(path_of(i))} ({error})' for i, error in zip(part.unreadable, part.errors)]
-        num_rows += len(part.index)
+        num_rows += len(part.images)
     if not num_rows:
         raise ValueError(f'none of the {len(unreadable)} images could be read; the first: {unreadable[0]}')
     if unreadable:
@@ -78,13 +78,13 @@ def _write_parquet(out: Path, parts: Parts, path_of: NameOf, label_of: Optional[
         writer = None
         try:
             for part in parts:
-                if not len(part.index):
+                if not len(part.images):
                     continue
                 flat = pa.array(np.ascontiguousarray(part.embedding).ravel())
-                columns = {'path': pa.array([printable(path_of(i)) for i in part.index], pa.string()),
+                columns = {'path': pa.array([printable(path_of(i)) for i in part.images], pa.string()),
                            'embedding': pa.FixedSizeListArray.from_arrays(flat, part.embedding.shape[1])}
                 if label_of is not None:
-                    columns['label'] = pa.array([printable(label_of(i)) for i in part.index], pa.string())
+                    columns['label'] = pa.array([printable(label_of(i)) for i in part.images], pa.string())
                 table = pa.table(columns)
                 if writer is None:
                     # numbers that hardly repeat: nothing is gained by a dictionary
@@ -99,10 +99,10 @@ def _write_npy(out: Path, parts: Parts, path_of: NameOf, num_rows: int) -> None:
     num_channels = max(part.embedding.shape[1] for part in parts)
     _names_beside(out).unlink(missing_ok=True)
     # the array gets its name last: where it is, all is
-    with whole_file(out) as array_path, array_path.open('wb') as array:
-        with whole_file(_names_beside(out)) as names_path, names_path.open('wb') as names:
-            header = {'descr': '<f4', 'fortran_order': False, 'shape': (num_rows, num_channels)}
-            np.lib.format.write_array_header_1_0(array, header)
-            for part in parts:
-                array.write(part.embedding.astype('<f4').tobytes())
-                names.writelines(os.fsencode(path_of(i)) + b'\n' for i in part.index)
+    with (whole_file(out) as array_path, array_path.open('wb') as array,
+          whole_file(_names_beside(out)) as names_path, names_path.open('wb') as names):
+        header = {'descr': '<f4', 'fortran_order': False, 'shape': (num_rows, num_channels)}
+        np.lib.format.write_array_header_1_0(array, header)
+        for part in parts:
+            array.write(part.embedding.astype('<f4').tobytes())
+            names.writelines(os.fsencode(path_of(i)) + b'\n' for i in part.images)

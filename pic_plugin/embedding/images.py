@@ -12,10 +12,9 @@ from pic_plugin.datasets.instance_dataset import InstanceDataset
 from pic_plugin.progress import silence_stderr
 
 
-
 class Batch(NamedTuple):
     """Some images of those that were asked for together."""
-    index: list[int]  # of the B that could be read
+    images: list[int]  # of the B that could be read
     inputs: Optional[Tensor]  # [B, C, H, W]; None if none could
     unreadable: list[tuple[int, str]]  # of the others, and what was wrong
 
@@ -33,7 +32,7 @@ class _Evaluated(Dataset):
             return index, None, why_unreadable(error)
 
 
-def evaluated_batches(dataset: InstanceDataset, batches: Sequence[Sequence[int]], num_workers: int,
+def evaluated_batches(dataset: InstanceDataset, batches: Sequence[range], num_workers: int,
                       pin_memory: bool) -> DataLoader:
     """A loader of :class:`Batch`.
 
@@ -43,8 +42,9 @@ def evaluated_batches(dataset: InstanceDataset, batches: Sequence[Sequence[int]]
         num_workers: processes that read; none if 0.
         pin_memory: for a GPU.
     """
-    return DataLoader(_Evaluated(dataset), batch_sampler=batches, num_workers=num_workers, collate_fn=_collate,
-                      pin_memory=pin_memory, worker_init_fn=_in_worker)
+    return DataLoader(
+        _Evaluated(dataset), batch_sampler=batches, num_workers=num_workers,  # type: ignore[arg-type]
+        collate_fn=_collate, pin_memory=pin_memory, worker_init_fn=_in_worker)
 
 
 def _collate(items: list[tuple[int, Optional[Tensor], Optional[str]]]) -> Any:
@@ -52,8 +52,9 @@ def _collate(items: list[tuple[int, Optional[Tensor], Optional[str]]]) -> Any:
     if len(shapes := {tuple(inputs.shape) for _, inputs in readable}) > 1:
         return ValueError('the pipeline of evaluation must give images of one size, and gave '
                           f'{" and ".join(map(str, sorted(shapes)[:2]))}: let it end with a CenterCrop')
-    return Batch([index for index, _ in readable], torch.stack([inputs for _, inputs in readable]) if readable else None,
-                 [(index, error) for index, _, error in items if error is not None])
+    return Batch([image for image, _ in readable],
+                 torch.stack([inputs for _, inputs in readable]) if readable else None,
+                 [(image, error) for image, _, error in items if error is not None])
 
 
 def _in_worker(worker: int) -> None:

@@ -17,7 +17,7 @@ _WORK, _LOCK = 'work.json', 'lock'
 class Part(NamedTuple):
     """What came of some consecutive images; of the unreadable ones there is no row."""
     embedding: np.ndarray  # [M, C] float32; [0, 0] if none could be read
-    index: np.ndarray  # [M] int64, which image of the data set each row is of
+    images: np.ndarray  # [M] int64, which image of the data set each row is of
     unreadable: np.ndarray  # [U] int64
     errors: np.ndarray  # [U] str, what was wrong with these
 

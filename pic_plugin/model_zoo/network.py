@@ -22,7 +22,7 @@ _LOAD, _PACK = dict(type='LoadImageFromFile'), dict(type='PackInputs')
 
 class Network(NamedTuple):
     """A backbone with all that belongs to it."""
-    model: ImageClassifier  # the backbone and its data_preprocessor, on the CPU; ``mode='tensor'`` gives the stages' maps
+    model: ImageClassifier  # the backbone and its data_preprocessor, on the CPU; ``mode='tensor'``: the stages' maps
     pipeline: list[dict]  # transforms, from ``img_path`` to ``inputs``, of one size
     weights: Path
     config: Config
@@ -43,9 +43,9 @@ def load_network(source: Path, config: Optional[str] = None) -> Network:
     """
     weights, cfg = _find(Path(source), config)
     if cfg.get('default_scope', _SCOPE) != _SCOPE or 'backbone' not in cfg.get('model', {}):
-        raise ValueError(f'a network of mmpretrain with a model.backbone was expected, got a config of '
-                         f"{cfg.get('default_scope', _SCOPE)} with model.type={cfg.get('model', {}).get('type')!r}: give "
-                         'a run of this plugin, or the config of an image classifier')
+        raise ValueError(f"a network of mmpretrain with a model.backbone was expected, got a config of "
+                         f"{cfg.get('default_scope', _SCOPE)} with model.type={cfg.get('model', {}).get('type')!r}; "
+                         'give a run of this plugin, or the config of an image classifier')
     pipeline = evaluation_pipeline(cfg)
     state = backbone_names(network_tensors(load_tensors_only(weights), weights))
     check_fits(state, cfg)
