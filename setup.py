@@ -42,5 +42,5 @@ setup(
     entry_points={'console_scripts': ['pic-plugin = pic_plugin.__main__:main']},
     python_requires='>=3.10',
     install_requires=['packaging'],
-    extras_require={'onedl': requirements('onedl'), 'upstream': requirements('upstream')},
+    extras_require={name: requirements(name) for name in ('onedl', 'upstream', 'embed', 'onnx')},
 )

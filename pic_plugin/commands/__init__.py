@@ -1,1 +1,1 @@
-"""What a user types: each module is one command, and the function of the same name."""
+"""What a user types: one module for each command, with the function that it is in Python."""

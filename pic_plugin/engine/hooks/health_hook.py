@@ -12,7 +12,7 @@ from torch.utils.hooks import RemovableHandle
 
 from pic_plugin.datasets import SlidingWindowSampler
 from pic_plugin.evaluation.effective_rank import effective_rank
-from pic_plugin.evaluation.features import pooled
+from pic_plugin.evaluation.features import pooled_features
 from pic_plugin.evaluation.health import Measured, faults, loss_by_distance
 from pic_plugin.functional.visits import last_visits, num_visited
 from pic_plugin.models import CosineInstanceHead, SeenBatch
@@ -135,7 +135,7 @@ class HealthHook(Hook):
 
     def _observe_backbone(self, _: nn.Module, args: tuple[Any, ...]) -> None:
         if self._first_view:
-            features = pooled(args[0]).detach()
+            features = pooled_features(args[0]).detach()
             # images that could not be read are missing: all ranks have as many, and zeros change no spectrum
             self._backbone.append(F.pad(features, (0, 0, 0, self._batch_size - len(features))))
         self._first_view = False
