@@ -15,22 +15,18 @@ linear_neck = dict(type='LinearNeck', in_channels=64, out_channels=64, gap_dim=2
 
 # data
 load = dict(type='LoadImageFromFile', color_type='grayscale')
+shift = dict(type='RandomAffine', degrees=0, translate=(0.08, 0.08))
 view_pipeline = [
-    dict(type='NumpyToPIL'),
     dict(
-        type='torchvision/RandomAffine', degrees=15, translate=(0.08, 0.08), scale=(0.8, 1.25), shear=12,
-        interpolation='bilinear'),
-    dict(type='torchvision/PILToTensor'),
-    dict(type='torchvision/RandomErasing', p=0.5, scale=(0.02, 0.18)),
-]
-weak_view_pipeline = [
-    dict(type='NumpyToPIL'),
-    dict(type='torchvision/RandomAffine', degrees=0, translate=(0.08, 0.08), interpolation='bilinear'),
-    dict(type='torchvision/PILToTensor'),
+        type='Augment',
+        augmentations=[
+            dict(type='RandomAffine', degrees=15, translate=(0.08, 0.08), scale=(0.8, 1.25), shear=12),
+            dict(type='RandomErasing', p=0.5, scale=(0.02, 0.18)),
+        ]),
 ]
 pack = dict(type='PackInputs')
 one_view = [load, *view_pipeline, pack]
-weak_view = [load, *weak_view_pipeline, pack]
+weak_view = [load, dict(type='Augment', augmentations=[shift]), pack]
 two_views = [load, dict(type='MultiView', num_views=[2], transforms=[view_pipeline]), pack]
 loader = dict(batch_size=128, num_workers=0, collate_fn=dict(type='default_collate'))
 train_dataloader = dict(
