@@ -79,7 +79,7 @@ def pretrain(data: Paths,
     Raises:
         ValueError: if ``out`` holds something and ``resume`` is not set, or nothing and it is; if settings are given to
             a training that is resumed; or from :func:`.choose_settings` and :class:`InstanceDataset`.
-        RuntimeError: if the training failed; what it printed says why.
+        ChildProcessError: if the training failed; what it printed says why.
     """
     run = Run(Path(out))
     given = dict(visits=visits, hours=hours, backbone=backbone, size=size, batch_size=batch_size,
@@ -120,7 +120,7 @@ def _train(run: Run, cpu: bool) -> None:
     print(shlex.join(['python', *command[1:]]), flush=True)
     code = subprocess.run(command, check=False).returncode
     if code:
-        raise RuntimeError(f'training stopped with exit code {code}; the same command with --resume goes on from the '
+        raise ChildProcessError(f'training stopped with exit code {code}; the same command with --resume goes on from the '
                            f'last checkpoint in {run.out}')
 
 

@@ -5,8 +5,7 @@ from unittest.mock import patch
 import pytest
 from mmengine.registry import init_default_scope
 
-from pic_plugin.datasets import InstanceDataset
-from pic_plugin.datasets import image_files
+from pic_plugin.datasets import InstanceDataset, image_files
 from pic_plugin.datasets.once_per_machine import once_per_machine
 from tests.ranks import run_ranks
 from tests.tiny import write_images
