@@ -5,6 +5,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from pic_plugin.checkpoints.read import load_tensors_only
+from tests.ranks import run_ranks
 from tests.tiny import assert_same, network_of, rows_of, tiny_config, write_images
 
 MOMENTUM = 0.1
@@ -95,3 +96,27 @@ def test_averages_are_not_resumed_from_without_the_hook_nor_the_other_way_round(
 def test_averages_need_the_hook_that_saves(images, tmp_path):
     with pytest.raises(ValueError, match='EMAHook needs InstanceCheckpointHook, which keeps the rows out'):
         train(images, tmp_path / 'run', dict(type='EMAHook'), **{'default_hooks.checkpoint': None})
+
+
+def on_ranks(rank, world_size, images, folder, hook):
+    """A run, and one that is resumed: networks, averages and rows."""
+    changes = {'launcher': 'pytorch', 'train_dataloader.batch_size': 2,
+               'model_wrapper_cfg': dict(type='MMDistributedDataParallel', device_ids=None)}
+    whole = train(images, folder / 'two', hook, **changes)
+    resumed = train(images, folder / 'resumed', hook, resume=True, load_from=str(folder / 'two/epoch_1.pth'), **changes)
+    for runner in whole, resumed:
+        averages = next(hook for hook in runner.hooks if hasattr(hook, 'ema_model')).ema_model
+        yield {**state(runner), **{f'average.{name}': tensor for name, tensor in averages.state_dict().items()}}
+
+
+def averages_on_ranks(*args):
+    return list(on_ranks(*args))
+
+
+@pytest.mark.parametrize('hook', [dict(type='mmengine.EMAHook', update_buffers=True), dict(type='EMAHook')])
+def test_ranks_have_the_same_averages(images, tmp_path, hook):
+    both = run_ranks(averages_on_ranks, 2, images, tmp_path, hook)
+    for whole, resumed in both:
+        assert_same(resumed, whole)
+    assert_same({name: t for name, t in both[1][0].items() if 'running' not in name},
+                {name: t for name, t in both[0][0].items() if 'running' not in name})

@@ -91,9 +91,10 @@ def test_killed_while_saving(tmp_path):
 
 
 @pytest.mark.parametrize('num_workers, world_size, changes', [
-    (2, 1, {'model.head.num_negatives': None, 'model.head.label_smoothing': 0.2, 'model.head.num_hard_classes': 3}),
+    (2, 1, {'model.head.num_negatives': None, 'model.head.label_smoothing': 0.2, 'model.head.num_hard_classes': 3,
+            'optim_wrapper.accumulative_counts': 4}),
     (2, 2, {}),
-    (0, 2, {'model.head.table': 'disk', 'optim_wrapper.accumulative_counts': 3}),
+    (0, 2, {'model.head.table': 'disk', 'optim_wrapper.accumulative_counts': 2}),  # an epoch has 3 iterations
 ])
 def test_killed_at_random_moments(tmp_path, num_workers, world_size, changes):
     write_images(tmp_path / 'images', 23)
