@@ -99,24 +99,26 @@ def test_averages_need_the_hook_that_saves(images, tmp_path):
 
 
 def on_ranks(rank, world_size, images, folder, hook):
-    """A run, and one that is resumed: networks, averages and rows."""
-    changes = {'launcher': 'pytorch', 'train_dataloader.batch_size': 2,
+    """Of a run, and of one that is resumed, all there is on this rank; and the naive averages of the first."""
+    changes = {'launcher': 'pytorch', 'train_dataloader.batch_size': 2, 'model.neck.norm_cfg': dict(type='BN1d'),
                'model_wrapper_cfg': dict(type='MMDistributedDataParallel', device_ids=None)}
     whole = train(images, folder / 'two', hook, **changes)
     resumed = train(images, folder / 'resumed', hook, resume=True, load_from=str(folder / 'two/epoch_1.pth'), **changes)
-    for runner in whole, resumed:
-        averages = next(hook for hook in runner.hooks if hasattr(hook, 'ema_model')).ema_model
-        yield {**state(runner), **{f'average.{name}': tensor for name, tensor in averages.state_dict().items()}}
-
-
-def averages_on_ranks(*args):
-    return list(on_ranks(*args))
+    averages = [next(hook for hook in runner.hooks if hasattr(hook, 'ema_model')).ema_model.module.state_dict()
+                for runner in (whole, resumed)]
+    return state(whole), state(resumed), *averages, whole.naive.average
 
 
 @pytest.mark.parametrize('hook', [dict(type='mmengine.EMAHook', update_buffers=True), dict(type='EMAHook')])
 def test_ranks_have_the_same_averages(images, tmp_path, hook):
-    both = run_ranks(averages_on_ranks, 2, images, tmp_path, hook)
-    for whole, resumed in both:
+    both = run_ranks(on_ranks, 2, images, tmp_path, hook)
+    for rank, (whole, resumed, averages, resumed_averages, naive) in enumerate(both):
         assert_same(resumed, whole)
-    assert_same({name: t for name, t in both[1][0].items() if 'running' not in name},
-                {name: t for name, t in both[0][0].items() if 'running' not in name})
+        # running statistics are each rank's own, and rank 0's are saved, as without averages
+        same = {name for name in averages if rank == 0 or 'running' not in name}
+        for name in same:
+            assert torch.equal(averages[name], resumed_averages[name])
+            assert rank == 0 or torch.equal(averages[name], both[0][2][name])
+        for name in same & {name for name, tensor in naive.items() if 'num_batches' not in name}:
+            if hook.get('update_buffers') or 'running' not in name:
+                torch.testing.assert_close(averages[name].double(), naive[name], rtol=1e-5, atol=1e-6)

@@ -186,12 +186,12 @@ def test_a_step_that_overflows_on_any_rank_is_skipped_by_all(world_size):
 def test_a_step_that_is_gone_on_with_is_the_unbroken_one(counts, max_iters, data):
     """mmengine's, of a run from its first iteration on: when a step is made, and what each loss is divided by."""
     plain = OptimWrapper(torch.optim.SGD(parameters(), lr=0.1), accumulative_counts=counts)
-    plain.initialize_count_status(None, 0, max_iters)
+    plain.initialize_count_status(torch.nn.Identity(), 0, max_iters)
     resumed_at = data.draw(st.integers(0, max_iters - 1))
     wrapper, made = tracking(parameters(), accumulative_counts=counts), 0
     for i in range(max_iters):
         if i == resumed_at:
-            wrapper.initialize_count_status(None, i, max_iters)
+            wrapper.initialize_count_status(torch.nn.Identity(), i, max_iters)
             wrapper.continue_step(made)
         scale = plain.scale_loss(torch.ones(()))
         plain._inner_count += 1

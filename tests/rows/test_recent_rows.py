@@ -1,4 +1,5 @@
 """Slots of two ranks, in one process: what they hold, how they grow, and rows that wait for a step."""
+import copy
 import threading
 from types import SimpleNamespace
 
@@ -97,16 +98,18 @@ def test_a_checkpoint_has_the_slots(stream, at, counts):
         if i == at:
             shared = saved.settle()
             restored = rows_of_rank(0, num_ranks=1)
-            restored.optimizer.step_log = saved.optimizer.step_log
+            restored.optimizer.step_log = copy.deepcopy(saved.optimizer.step_log)
             restored.restore([(ids, saved.read(ids)) for ids in saved.changed_ids(0)], shared)
             if saved.weight.grad is not None:
                 restored.weight.grad = saved.weight.grad.clone()
-        for rows in (plain, saved, restored) if i >= at else (plain, saved):
+        tables = [plain, saved, *([restored] if i >= at else [])]
+        for rows in tables:
             rows.activate(ids.long())
             assert torch.equal(rows.ids, plain.ids) and torch.equal(rows.weight, plain.weight)
             assert torch.equal(rows.optimizer.row_momentum, plain.optimizer.row_momentum)
             assert (rows.active is None) == (plain.active is None)
             assert rows.active is None or torch.equal(rows.active, plain.active)
+        for rows in tables:
             step(rows, i, (i + 1) % counts == 0)
 
 
