@@ -1,5 +1,6 @@
 """Against what it takes the place of: mmcv's loader, and mmpretrain's crop with Pillow's resize."""
 import io
+import re
 import sys
 from pathlib import Path
 
@@ -22,9 +23,9 @@ from pic_plugin.functional.hashing import Draws, hash64
 
 from .distributions import NUM, differ, differ_in_counts
 
-PHOTO = PIL.Image.open(Path(sklearn.datasets.__file__).parent / 'images/china.jpg').convert('RGB').crop((0, 0, 500, 375))
+PHOTO = PIL.Image.open(Path(sklearn.datasets.__file__).parent / 'images/china.jpg').crop((0, 0, 500, 375))
 CROP = dict(size=64, scale=(0.2, 1.0))
-LEVELS = dict(whole=0.02, shrunk=1.3)  # mean difference, of 255; as docs/design.md says
+SHRUNK = 1.0  # levels of 255, the mean difference where the decoder shrinks; otherwise some are rounded to the next
 
 
 def saved(image, format='JPEG', **options):
@@ -59,8 +60,8 @@ def todays(path, box, size):
     return image.shape[:2], mmcv.imresize(part, (size, size), interpolation='bilinear', backend='pillow')
 
 
-def compare(path, crop, keys=range(6), packages=True):
-    """The mean difference, and by how much the decoder shrank images."""
+def compare(path, crop, keys=range(8)):
+    """The mean and the largest difference, and by how much the decoder may shrink the image."""
     transform, differences, factors = DecodeCropResize(crop), [], set()
     for key in keys:
         given = transform({'img_path': str(path), 'draws': Draws(key)})
@@ -68,9 +69,9 @@ def compare(path, crop, keys=range(6), packages=True):
         size, expected = todays(path, box, crop['size'])
         assert given['ori_shape'] == size and given['img_shape'] == given['img'].shape[:2] == expected.shape[:2]
         assert given['img'].dtype == np.uint8
-        differences.append(np.abs(given['img'].astype(float) - expected).mean())
+        differences.append(np.abs(given['img'].astype(float) - expected))
         factors.add(transform._factor([box]))
-    return max(differences), factors
+    return np.mean(differences), np.max(differences), factors
 
 
 @pytest.mark.parametrize('name', FILES)
@@ -81,19 +82,19 @@ def test_pixels_are_those_of_today(tmp_path, monkeypatch, name, size, installed)
     path.write_bytes(FILES[name])
     if not installed:
         monkeypatch.setattr('pic_plugin.datasets.jpeg.simplejpeg', lambda: None)
-    difference, factors = compare(path, dict(size=size, scale=(0.2, 1.0)))
+    mean, largest, factors = compare(path, dict(size=size, scale=(0.2, 1.0)))
     shrinks = jpeg.jpeg_size(FILES[name]) is not None and factors != {1}
     assert shrinks == (installed and size == 32 and name in (
-        'jpeg', 'progressive', '4:4:4', 'grey', 'with more behind', 'exif 1'))
-    assert difference < LEVELS['shrunk' if shrinks else 'whole']
+        'jpeg', 'progressive', '4:4:4', 'grey', 'with more behind', 'exif 1', 'broken exif'))
+    assert 0.1 < mean < SHRUNK if shrinks else mean < 0.1 and largest <= 1
 
 
 def test_large_photographs_are_decoded_at_an_eighth_to_a_half(tmp_path):
     (tmp_path / 'a.jpg').write_bytes(saved(PHOTO.resize((1501, 1127), PIL.Image.Resampling.BICUBIC), quality=92))
     all_factors = set()
-    for size, scale in ((224, (0.2, 1.0)), (96, (0.2, 1.0)), (96, (0.08, 0.14))):
-        difference, factors = compare(tmp_path / 'a.jpg', dict(size=size, scale=scale), range(12))
-        assert difference < LEVELS['shrunk']
+    for size, scale in ((224, (0.2, 1.0)), (96, (0.2, 1.0)), (96, (0.08, 0.14)), (48, (0.5, 1.0))):
+        mean, _, factors = compare(tmp_path / 'a.jpg', dict(size=size, scale=scale), range(12))
+        assert mean < SHRUNK
         all_factors |= factors
     assert all_factors == {1, 2, 4, 8}
 
@@ -101,16 +102,15 @@ def test_large_photographs_are_decoded_at_an_eighth_to_a_half(tmp_path):
 def test_several_views_of_one_decoded_image(tmp_path, monkeypatch):
     (tmp_path / 'a.jpg').write_bytes(FILES['jpeg'])
     large, small = dict(size=100, scale=(0.5, 1.0)), dict(size=40, scale=(0.1, 0.2))
-    transform, calls = DecodeCropResize([large, small, small]), []
-    decode = jpeg.simplejpeg().decode_jpeg
-    monkeypatch.setattr(jpeg.simplejpeg(), 'decode_jpeg', lambda *args, **kwargs: calls.append(kwargs) or decode(
-        *args, **kwargs))
+    transform, calls, decode = DecodeCropResize([large, small, small]), [], jpeg.decode_jpeg
+    monkeypatch.setattr('pic_plugin.datasets.transforms.decode_crop_resize.decode_jpeg',
+                        lambda *args: calls.append(args[2]) or decode(*args))
     views = transform({'img_path': str(tmp_path / 'a.jpg'), 'draws': Draws(5)})['img']
-    assert len(calls) == 1 and [view.shape for view in views] == [(100, 100, 3), (40, 40, 3), (40, 40, 3)]
+    assert calls == [2] and [view.shape for view in views] == [(100, 100, 3), (40, 40, 3), (40, 40, 3)]
     draws = Draws(5)
     for view, crop in zip(views, transform.crops):
         expected = todays(tmp_path / 'a.jpg', crop.draw(draws, 375, 500), crop.size)[1]
-        assert np.abs(view.astype(float) - expected).mean() < LEVELS['shrunk']
+        assert np.abs(view.astype(float) - expected).mean() < 2 * SHRUNK
     assert (views[1] != views[2]).any()
 
 
@@ -128,7 +128,9 @@ def test_files_that_are_cut_off_are_named_or_read_as_today(tmp_path, name, keep)
     sample = ours[StreamIndex(1, 3)]
     assert (sample['data_samples'].unreadable is None) == (before.unreadable is None)
     if before.unreadable:
-        assert sample['data_samples'].unreadable == before.unreadable
+        without_address = [re.sub(r' at 0x\w+', '', text) for text in (
+            sample['data_samples'].unreadable, before.unreadable)]
+        assert without_address[0] == without_address[1]
         assert sample['data_samples'].unreadable.startswith(f'{tmp_path}/1.jpg (')
     assert sample['inputs'].shape == (3, 64, 64) and sample['inputs'].is_contiguous()
 
@@ -158,7 +160,7 @@ def test_the_middle_where_no_crop_fits(height, width):
     assert RandomCrop(224, scale).draw(Draws(0), height, width) == expected
 
 
-def test_where_it_is_not_installed_the_log_says_so_once(monkeypatch, caplog):
+def test_where_it_is_not_installed_the_log_says_so_once(monkeypatch):
     jpeg.simplejpeg.cache_clear()
     monkeypatch.setitem(sys.modules, 'simplejpeg', None)
     lines = []
@@ -168,7 +170,7 @@ def test_where_it_is_not_installed_the_log_says_so_once(monkeypatch, caplog):
             DecodeCropResize(CROP)
         assert jpeg.jpeg_size(FILES['jpeg']) is None
         line, = lines
-        assert line.startswith('JPEG files are decoded by OpenCV: simplejpeg, which is faster') and 'pip install' in line
+        assert line.startswith('JPEG files are decoded by OpenCV: simplejpeg, which is faster')
     finally:
         jpeg.simplejpeg.cache_clear()
 
