@@ -65,7 +65,8 @@ def test_settings_are_those_of_appendix_c(path):
     assert ('ColorJitter' in types) == ('GaussianBlur' not in types and 'MultiView' not in types) == (
         'weak-aug' in path.stem)
     if 'multicrop' not in path.stem:
-        assert cfg.view_pipeline[0].crop_ratio_range == (0.2, 1.0)
+        assert cfg.train_dataloader.dataset.pipeline[0].crops in (cfg.crop, [cfg.crop] * 2)
+        assert cfg.crop == dict(size=224, scale=(0.2, 1.0))
 
 
 @pytest.mark.parametrize('path', OMW, ids=lambda path: path.stem)

@@ -2,6 +2,7 @@
 from collections.abc import Sequence
 from typing import Any, Union
 
+import cv2
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform, Resize
@@ -15,6 +16,7 @@ from .augmentation import Augmentation
 
 _DRAW_NOTHING = (LoadImageOfAnyDepth, Resize, ResizeEdge, CenterCrop, PackInputs)  # of what often goes with ours
 DRAWS = 'draws'  # under which the visit's random numbers are among a sample's results
+DRAWN = 'augmentations'  # under which a data sample has what was drawn for each view, and is still to be done
 
 
 def draws_of(results: dict) -> Draws:
@@ -28,7 +30,9 @@ def draws_of(results: dict) -> Draws:
 class Augment(BaseTransform):
     """Augmentations of an image, or of each of several views, one after the other.
 
-    Their parameters are a function of the visit's key, so that no generator has to be seeded.
+    Their parameters are a function of the visit's key, so that no generator has to be seeded.  They are applied here,
+    by OpenCV; or, where the model is on a GPU and this is the last transform but ``PackInputs``, by the model's
+    :class:`.InstanceDataPreprocessor`, which :class:`.DeviceSettingsHook` sees to.
 
     Args:
         augmentations: configs of :class:`Augmentation`.
@@ -53,8 +57,15 @@ class Augment(BaseTransform):
             image, draws)
         return results
 
+    def draw(self, draws: Draws, sizes: Sequence[tuple[int, int]]) -> list[tuple[float, ...]]:
+        """What :meth:`transform` would draw for views of these heights and widths: each view's parameters, in a row."""
+        return [tuple(value for augmentation in self.augmentations for value in augmentation.draw(draws, *size))
+                for size in sizes]
+
     def _view(self, image: np.ndarray, draws: Draws) -> np.ndarray:
         height, width = image.shape[:2]
+        if image.ndim == 3 and image.shape[2] == 3 and not image.flags.c_contiguous:
+            image = cv2.merge([image[..., channel] for channel in range(3)])  # as OpenCV wants it
         for augmentation in self.augmentations:
             image = augmentation.on_host(image, augmentation.draw(draws, height, width))
         return image

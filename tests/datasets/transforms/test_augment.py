@@ -3,8 +3,9 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 
-from pic_plugin.datasets import Augment, InstanceDataset, RandomErasing, instance_dataset
+from pic_plugin.datasets import Augment, InstanceDataset, instance_dataset
 from pic_plugin.datasets.sliding_window_sampler import StreamIndex
+from pic_plugin.datasets.transforms import RandomErasing
 from pic_plugin.functional.hashing import Draws
 from tests.tiny import write_images
 
