@@ -9,9 +9,9 @@ PIPELINE = ("test_pipeline = [dict(type='LoadImageFromFile'), dict(type='ResizeE
             "dict(type='CenterCrop', crop_size=32), dict(type='PackInputs')]\n")
 
 
-def write_run(folder: Path, scale: float = 1.0) -> Path:
+def write_run(folder: Path, depth: int = 18, scale: float = 1.0) -> Path:
     """``small.py`` and ``backbone.pth``."""
-    config = write_config(folder / 'small.py')
+    config = write_config(folder / 'small.py', depth)
     config.write_text(config.read_text() + PIPELINE)
     state = {name.removeprefix('backbone.'): scale * tensor for name, tensor in network(config).items()
              if name.startswith('backbone.')}
