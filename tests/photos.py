@@ -73,7 +73,7 @@ def write_photographs(folder: Path) -> Path:
     deep = np.asarray(crop(9)).astype(np.uint16) * 257
     # a preview within a segment has an end of its own
     preview = encoded(crop(7, 32, 32), 'JPEG')
-    with_preview = encoded(crop(6), 'JPEG')
+    with_preview = encoded(crop(4), 'JPEG', quality=95)
     segment = b'\xff\xed' + (len(preview) + 2).to_bytes(2, 'big') + preview
     with_preview = with_preview[:2] + segment + with_preview[2:]
     files = {

@@ -21,8 +21,9 @@ def check_format(out: Path) -> None:
         raise ValueError(f'--out must end with .parquet or .npy, got {out}')
     check_new(out)
     if not parts_folder(out).exists():  # or they are what is left of a process that was killed at the very end
-        for companion in (_names_beside(out), unreadable_beside(out)):
-            check_new(companion)
+        check_new(unreadable_beside(out))
+        if out.suffix == '.npy':
+            check_new(_names_beside(out))
     if out.suffix == '.parquet' and find_spec('pyarrow') is None:
         raise ValueError(f"{out} needs the package pyarrow: pip install 'pic_plugin[embed]' or pip install pyarrow; or "
                          'give a name that ends with .npy')
