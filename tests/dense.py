@@ -13,11 +13,12 @@ class DenseTable:
     """
 
     def __init__(self, num_instances: int, num_channels: int, num_negatives: int | None, temperature: float, seed: int,
-                 cosine: bool = True, smoothing: float = 0.0, num_hard: int = 0) -> None:
+                 cosine: bool = True, smoothing: float = 0.0, num_hard: int = 0, uniform: float = 0.0,
+                 margin: float = 0.0) -> None:
         self.weight = torch.nn.Parameter(
             initial_rows(torch.arange(num_instances), num_channels, 0.01, seed, torch.float64))
         self.num_negatives, self.temperature, self.cosine = num_negatives, temperature, cosine
-        self.smoothing, self.num_hard = smoothing, num_hard
+        self.smoothing, self.num_hard, self.uniform, self.margin = smoothing, num_hard, uniform, margin
         self.recent: list[int] = []
         self.hard: dict[int, list[int]] = {}
 
@@ -41,17 +42,21 @@ class DenseTable:
         weight = self.weight if train_rows else self.weight.detach()
         if self.cosine:
             features, weight = F.normalize(features, dim=1), F.normalize(weight, dim=1)
-        logits = features @ weight.T / self.temperature
+        cosines = features @ weight.T
+        cosines = cosines - self.margin * torch.eye(len(weight), dtype=cosines.dtype)[ids]
+        logits = cosines / self.temperature
         if self.num_negatives is not None:
             inactive = torch.ones(len(weight), dtype=torch.bool)
             inactive[self.recent] = False
             logits = logits.masked_fill(inactive, -torch.inf)
-        if not self.smoothing:
+        if not self.smoothing and not self.uniform:
             return F.cross_entropy(logits, ids)
         total = logits.new_zeros(())
         for row, i in zip(logits, ids.tolist()):
-            labelled = (1 - self.smoothing) * row[i].exp()
-            for j in self.hard[i]:
-                labelled = labelled + self.smoothing / self.num_hard * row[j].exp()
-            total = total - (labelled / row.exp().sum()).log()
+            active = row[row > -torch.inf]
+            labelled = (1 - self.smoothing) * (row[i] - active.max()).exp()
+            for j in self.hard[i] if self.smoothing else ():
+                labelled = labelled + self.smoothing / self.num_hard * (row[j] - active.max()).exp()
+            total = total - (1 - self.uniform) * (labelled / (active - active.max()).exp().sum()).log()
+            total = total - self.uniform * active.log_softmax(0).mean()
         return total / len(ids)

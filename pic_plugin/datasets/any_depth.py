@@ -45,12 +45,13 @@ class LoadImageOfAnyDepth(LoadImageFromFile):
         content = get(results['img_path'], backend_args=self.backend_args)
         if not content:
             raise ValueError('empty, or not there')
-        img = self._decode(bytes(content))
+        img = self.decode(bytes(content))
         if self.to_float32:
             img = img.astype(np.float32)
         return {**results, 'img': img, 'img_shape': img.shape[:2], 'ori_shape': img.shape[:2]}
 
-    def _decode(self, content: bytes) -> np.ndarray:
+    def decode(self, content: bytes) -> np.ndarray:
+        """``[H, W, 3]`` or ``[H, W]`` uint8 of a file that is not empty; what fails raises anything."""
         if self.imdecode_backend == 'cv2':
             img = cv2.imdecode(np.frombuffer(content, np.uint8), _FLAGS[self.color_type])
             if img is not None:

@@ -27,8 +27,11 @@ def leave_out_rows(runner: Runner) -> None:
 @contextmanager
 def averaged_network(runner: Runner) -> Iterator[None]:
     """Within, the model has the averaged weights, if there are any: those that checkpoints have as ``state_dict``."""
-    for hook in averaging_hooks(runner):
+    hooks = averaging_hooks(runner)
+    for hook in hooks:
         hook._swap_ema_parameters()
-    yield
-    for hook in averaging_hooks(runner):
-        hook._swap_ema_parameters()
+    try:
+        yield
+    finally:
+        for hook in reversed(hooks):
+            hook._swap_ema_parameters()

@@ -13,33 +13,55 @@ from mmengine.runner import find_latest_checkpoint
 
 from pic_plugin.checkpoints.read import load_tensors_only
 
-from .checksums import SUMS, read_sums, sha256
+from .checksums import SUMS, read_sums
 
 SCRATCH = '.instance_checkpoint'  # beside the checkpoints: what is being written, and what is being removed
 _OLD = 'old'
+_POINTER = 'last_checkpoint'
 
 
-def latest_checkpoint(work_dir: Path) -> Optional[Path]:
-    """What ``last_checkpoint`` leads to, None if there is none; of a folder that was moved or copied its own file."""
-    if not (work_dir / 'last_checkpoint').is_file():
+def latest_checkpoint(work_dir: Path, out_dir: Optional[Path] = None) -> Optional[Path]:
+    """What ``last_checkpoint`` leads to, None if there is none; of a folder that was moved or copied its own file.
+
+    Args:
+        work_dir: of the run.
+        out_dir: of its checkpoints; the same if None.
+    """
+    if not (work_dir / _POINTER).is_file():
         return None
     latest = Path(find_latest_checkpoint(str(work_dir)))
-    own = work_dir / latest.name
+    own = (out_dir or work_dir) / latest.name
     return own if own.is_file() else latest
 
 
-def find_rows(checkpoint: Path, named: str) -> Path:
+def point_to(work_dir: Path, checkpoint: Path) -> None:
+    """Have ``last_checkpoint`` lead to a file."""
+    pointer = work_dir / _POINTER
+    pointer.with_suffix('.partial').write_text(str(checkpoint))
+    publish(pointer.with_suffix('.partial'), pointer)
+
+
+def publish(partial: Path, path: Path) -> None:
+    """Give what is complete its name; it is on the disk before the name is."""
+    for folder_or_file in (*partial.rglob('*'), partial, path.parent):
+        descriptor = os.open(folder_or_file, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+    os.replace(partial, path)
+
+
+def find_rows(checkpoint: Path, named: str, digest: str) -> Path:
     """The folder of a checkpoint's rows: the one beside it whose checksums have the checkpoint's.
 
     Args:
         checkpoint: a file, which may have been renamed, moved or copied with its rows.
         named: what the folder was called when both were written.
+        digest: of the file.
 
     Raises:
         ValueError: if there is no such folder.
     """
     expected = checkpoint.parent / Path(named).name
-    digest = sha256(checkpoint)
     for folder in (expected, *sorted(path.parent for path in checkpoint.parent.glob(f'*/{SUMS}'))):
         if digest in _sums(folder).values():
             return folder

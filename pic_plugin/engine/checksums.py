@@ -37,21 +37,30 @@ def read_sums(folder: Path) -> dict[str, str]:
         raise ValueError(f'the checksums of the checkpoint, {folder / SUMS}, cannot be read: {error}') from error
 
 
-def check_sums(folder: Path, sums: Mapping[str, str], ranks: Ranks, beside: Optional[Path] = None) -> None:
+def add_sums(folder: Path, sums: Mapping[str, str]) -> None:
+    """Add digests to those that are written already."""
+    write_sums(folder, {**read_sums(folder), **sums})
+
+
+def check_sums(folder: Path, sums: Mapping[str, str], ranks: Ranks, beside: Optional[str] = None) -> None:
     """Compare files with their digests, each on one of the ranks.  Collective.
 
     Args:
         folder: of the files.
         sums: their digests.
         ranks: the ranks.
-        beside: what the file that is not in the folder, ``../...``, is called now, if it may have been renamed.
+        beside: the digest of the file that is not in the folder, ``../...``, which may have been renamed; looked for
+            under its name if None.
 
     Raises:
         ValueError: on every rank, if a file is missing or holds other bits; it names them all.
     """
-    mine = sorted(sums)[ranks.rank::ranks.size]
-    paths = {name: beside if beside and name.startswith('../') else folder / name for name in mine}
-    bad = [name for name, path in paths.items() if not path.is_file() or sha256(path) != sums[name]]
+    def digest(name: str) -> Optional[str]:
+        if beside is not None and name.startswith('../'):
+            return beside
+        return sha256(folder / name) if (folder / name).is_file() else None
+
+    bad = [name for name in sorted(sums)[ranks.rank::ranks.size] if digest(name) != sums[name]]
     if damaged := sorted(name for names_of_rank in ranks.all_gather_object(bad) for name in names_of_rank):
         raise ValueError(f'the checkpoint is damaged: in {folder}, {", ".join(damaged)} is missing or does not have '
                          'the checksum that it was written with; resume from another checkpoint')

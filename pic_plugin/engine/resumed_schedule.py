@@ -16,12 +16,12 @@ from pic_plugin.datasets import SlidingWindowSampler
 _PROGRESS = ('last_step', '_global_step', '_last_value', 'best', 'num_bad_epochs', 'cooldown_counter')
 
 
-def progress(runner: Runner) -> dict[str, Any]:
-    """What a checkpoint at the end of the current epoch says of the images that were trained on."""
+def progress(runner: Runner, epoch: int) -> dict[str, Any]:
+    """What a checkpoint after ``epoch`` epochs says of the images that were trained on."""
     sampler = runner.train_dataloader.sampler
-    position = sampler.start_of(runner.epoch + 1) if isinstance(sampler, SlidingWindowSampler) else None
+    position = sampler.start_of(epoch) if isinstance(sampler, SlidingWindowSampler) else None
     return {'images_per_iter': _images_per_iter(runner), 'iters_per_epoch': len(runner.train_dataloader),
-            'max_iters': runner.max_iters, 'position': position}
+            'max_iters': runner.max_iters, 'position': position, 'step': runner.optim_wrapper.step_under_way}
 
 
 def resume_schedule(runner: Runner, checkpoint: dict[str, Any], saved: Optional[dict[str, Any]]) -> None:
@@ -70,6 +70,29 @@ def resume_schedule(runner: Runner, checkpoint: dict[str, Any], saved: Optional[
                        f'{meta["iter"]}, of {saved["iters_per_epoch"]} an epoch, becomes {iters}, of {length}; the '
                        f'rate, {before} in the checkpoint, becomes {_rates(groups)}')
     meta['iter'] = iters
+
+
+def resume_step(runner: Runner, saved: dict[str, Any]) -> bool:
+    """Go on with the optimizer step that a checkpoint fell into; whether it did, so that gradients wait.
+
+    Args:
+        runner: whose training starts.
+        saved: what :func:`progress` gave.
+
+    Raises:
+        ValueError: if steps have another number of images now, or iterations do not come to as many as were made.
+    """
+    (made, of), then, now = saved['step'], saved['images_per_iter'], _images_per_iter(runner)
+    if not made:
+        return False
+    runner.optim_wrapper.continue_step(made * then // now)
+    made_now, of_now = runner.optim_wrapper.step_under_way
+    if (made_now * now, of_now * now) != (made * then, of * then):
+        raise ValueError(f'the checkpoint fell within an optimizer step, after {made * then} of its {of * then} '
+                         f'images, which iterations of {now} images and steps of {of_now * now} cannot go on with: '
+                         'resume with the accumulative_counts, batch size, number of ranks and length that it was '
+                         'written with, or from a checkpoint between two steps')
+    return True
 
 
 def _images_per_iter(runner: Runner) -> int:

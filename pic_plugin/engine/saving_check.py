@@ -10,11 +10,13 @@ from torch import Tensor, nn
 from pic_plugin.models.pic import NO_PREDICTIONS, PIC
 
 from .averaged_network import averaging_hooks
+from .two_optimizers import TwoOptimizers
 
 _PARTS = ('state_dict', 'meta.epoch', 'meta.iter', 'meta.seed', 'optimizer.state', 'optimizer.param_groups',
           'optimizer.step_log.steps', 'message_hub.log_scalars', 'message_hub.runtime_info',
           'message_hub.resumed_keys', *(f'meta.instance_rows.{name}' for name in (
-              'folder', 'num_steps', 'segments', 'num_instances', 'fingerprint', 'stream', 'seed', 'recent')))
+              'folder', 'num_steps', 'segments', 'num_ranks', 'num_instances', 'fingerprint', 'stream', 'seed',
+              'recent', 'slots')))
 
 
 def check_saving(runner: Runner, wanted: type[CheckpointHook], before: tuple[type, ...]) -> None:
@@ -69,7 +71,7 @@ def check_when(runner: Runner, hook: CheckpointHook) -> None:
     """Look at the moments when checkpoints are due.
 
     Raises:
-        ValueError: if one falls between the iterations of an optimizer step, or into an epoch, or none would be due.
+        ValueError: if one falls into an epoch, or none would be due.
     """
     name = type(hook).__name__
     if isinstance(runner.train_loop, EpochBasedTrainLoop) and not hook.by_epoch:
@@ -78,16 +80,6 @@ def check_when(runner: Runner, hook: CheckpointHook) -> None:
     if isinstance(runner.train_loop, IterBasedTrainLoop) and hook.by_epoch:
         raise ValueError(f'by_epoch of {name} must be False where training goes by iterations: to mmengine those are '
                          'one long epoch, and nothing would be saved before its end')
-    if hook.interval <= 0:
-        return
-    counts, iters = runner.optim_wrapper.accumulative_counts, len(runner.train_dataloader) if hook.by_epoch else 1
-    # the last iteration, which is left out here, ends a step in any case
-    due = range(hook.save_begin or hook.interval, -(-runner.max_iters // iters), hook.interval)
-    for step in due[:counts]:
-        if step * iters % counts:
-            raise ValueError(f'accumulative_counts must divide the iterations before each checkpoint, and {counts} '
-                             f'does not divide {step * iters}: gradients that were not applied yet are not saved; '
-                             f'change interval={hook.interval} or save_begin={hook.save_begin} of {name}')
 
 
 def check_validation(runner: Runner, model: nn.Module, hook: CheckpointHook, measured: Collection[str]) -> None:
@@ -155,7 +147,12 @@ def _has(checkpoint: Any, part: str) -> bool:
 
 
 def _lacking_momenta(optim_wrapper: OptimWrapper, saved: dict[str, Any]) -> list[str]:
-    """Those of parameters but the rows (the only ones without elements yet), which are in a file of their own."""
-    parameters = [(parameter, group) for group in optim_wrapper.param_groups for parameter in group['params']]
+    """Those of parameters but the rows (the only ones without elements yet), which are in a file of their own.
+
+    Where the rows have an optimizer of their own, the network's may keep nothing for a parameter without gradients.
+    """
+    if isinstance(optim_wrapper.optimizer, TwoOptimizers):
+        return []
+    parameters = [(parameter, group) for group in optim_wrapper.optimizer.param_groups for parameter in group['params']]
     return [f'optimizer.state.{i}.momentum_buffer' for i, (parameter, group) in enumerate(parameters)
             if group['momentum'] and parameter.numel() and saved['state'].get(i, {}).get('momentum_buffer') is None]

@@ -7,7 +7,8 @@ from pic_plugin.visualization.curves import read_scalars
 
 
 def find_checkpoint(source: Path, with_neck: bool) -> Path:
-    """The file to release: ``source``, or, of a work directory, its backbone, or its last checkpoint for the neck.
+    """The file with a network: ``source``; of a work directory its backbone, or its last checkpoint for the neck; of
+    a release's folder its ``NAME-HASH.pth``.
 
     Raises:
         ValueError: if there is none.
@@ -20,6 +21,8 @@ def find_checkpoint(source: Path, with_neck: bool) -> Path:
         return source / 'backbone.pth'
     if (path := latest_checkpoint(source)) is not None and path.is_file():
         return path
+    if len(released := list(source.glob(f'*-{"[0-9a-f]" * 8}.pth'))) == 1:
+        return released[0]
     raise ValueError(f'{source} has no {"" if with_neck else "backbone.pth and no "}last_checkpoint that leads to a '
                      'checkpoint; give the checkpoint itself')
 

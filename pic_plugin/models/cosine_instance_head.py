@@ -1,4 +1,5 @@
 """The classifier of instances: a row for each image, of which the active ones are at hand."""
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
@@ -38,12 +39,22 @@ class AllocatedRows(NamedTuple):
     labels: Optional[Tensor]  # [L], One-Million-Way, Eq. 2: of a sample's own class and of the hardest; None for one
 
 
+class SeenBatch(NamedTuple):
+    """All ranks' M samples as the loss saw them, in the order of the stream, detached."""
+    ids: Tensor  # [M] int64 on the CPU, negative where a sample is left out
+    slots: Tensor  # [M] int64, this rank's slot of each sample's row, -1 for another rank's
+    features: Tensor  # [M, D], of the first view, divided by the temperature, and by their length if cosines count
+    losses: Tensor  # [M], mean over the views; of no meaning where a sample is left out
+
+
 @MODELS.register_module()
 class CosineInstanceHead(BaseModule):
     r"""Softmax over the cosine similarity to the rows of the active classes (PIC, Eq. 1 and Section 2.3).
 
     With ``label_smoothing`` the classes that are hardest to tell from a sample's own share its label (One-Million-Way,
     Eq. 2 and 3): found at the start of each epoch where all classes are active, else for each batch, among the active.
+    With ``uniform_smoothing`` all active classes share a part of it (DIET, arXiv 2302.10260), and with ``margin`` a
+    sample has to be that much more similar to its own class than to another (CosFace, Wang et al., CVPR 2018, Eq. 4).
 
     The rows are no part of the state dict: each rank has its own, and they are checkpointed by row.  The number of
     rows is the data set's, so they are allocated when training starts (``InstanceRowsHook``).
@@ -56,6 +67,8 @@ class CosineInstanceHead(BaseModule):
         cosine: whether to compare by the cosine; False is the plain softmax of PIC's Table 1.
         label_smoothing: alpha, the part of the label that the hardest classes share.
         num_hard_classes: how many they are; K in One-Million-Way.
+        uniform_smoothing: epsilon, the part of the label that all active classes share; DIET has 0.8.
+        margin: m, what a sample's cosine to its own class is lowered by; CosFace has 0.35.
         weight_correction: whether rows that come back are brought up to date; False is for PIC's Table 2.
         table: where the rows that are not active live: 'memory' for the host's, 'disk' for a sparse file.
         table_dir: the folder of that file, on a local disk; ``table`` in the work directory if None, on one machine.
@@ -65,10 +78,13 @@ class CosineInstanceHead(BaseModule):
 
     Attributes:
         weight (nn.Parameter): ``[S, D]``, the rows at hand on this rank; empty before training starts.
+        observer (callable, optional): is shown each batch (:class:`SeenBatch`) before its step, on every rank; of
+            multi-crop the large views.
 
     Raises:
-        ValueError: if a number is of another kind or not positive, or alpha not in [0, 1); there is no such table; or
-            all classes are to be active and still live on disk.
+        ValueError: if a number is of another kind or not positive, or alpha, epsilon or m not in [0, 1); there is to be
+            a margin between other than cosines; there is no such table; or all classes are to be active and still live
+            on disk.
     """
 
     def __init__(self,
@@ -78,6 +94,8 @@ class CosineInstanceHead(BaseModule):
                  cosine: bool = True,
                  label_smoothing: float = 0.0,
                  num_hard_classes: int = 100,
+                 uniform_smoothing: float = 0.0,
+                 margin: float = 0.0,
                  weight_correction: bool = True,
                  table: str = 'memory',
                  table_dir: Optional[str] = None,
@@ -88,9 +106,14 @@ class CosineInstanceHead(BaseModule):
         check_positive(int, in_channels=in_channels, num_hard_classes=num_hard_classes)
         check_positive(int, optional=True, num_negatives=num_negatives, num_instances=num_instances)
         check_positive(float, temperature=temperature, init_std=init_std)
-        check_kind(float, label_smoothing=label_smoothing)
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(f'label_smoothing must be in [0, 1), got {label_smoothing}')
+        check_kind(float, label_smoothing=label_smoothing, uniform_smoothing=uniform_smoothing, margin=margin)
+        for name, value in (('label_smoothing', label_smoothing), ('uniform_smoothing', uniform_smoothing),
+                            ('margin', margin)):
+            if not 0 <= value < 1:
+                raise ValueError(f'{name} must be in [0, 1), got {value}')
+        if margin and not cosine:
+            raise ValueError('margin is one between cosines, and with cosine=False inner products of any size are '
+                             f'compared, got margin={margin}; set margin=0 or cosine=True')
         if table not in ('memory', 'disk'):
             raise ValueError(f"table must be 'memory' or 'disk', got {table!r}")
         if not isinstance(table_dir, (str, type(None))):
@@ -101,10 +124,12 @@ class CosineInstanceHead(BaseModule):
         self.table, self.table_dir = table, table_dir
         self.temperature, self.cosine, self.init_std = temperature, cosine, init_std
         self.label_smoothing, self.num_hard_classes = label_smoothing, num_hard_classes
+        self.uniform_smoothing, self.margin = uniform_smoothing, margin
         self.weight_correction = weight_correction
         self.weight = nn.Parameter(torch.empty(0, in_channels))
         self._allocated: Optional[AllocatedRows] = None
         self._scratch = Scratch()
+        self.observer: Optional[Callable[[SeenBatch], None]] = None
         self._batch_ids = torch.empty(1, 0, dtype=torch.int64)  # [R, B], of the batch that is active, on the CPU
         self._batch: Optional[ActiveBatch] = None  # [R, B], where that is
         self._batch_slots = self._batch_ids[..., None]  # [R, B, L], each sample's own class, and the hardest
@@ -144,8 +169,8 @@ class CosineInstanceHead(BaseModule):
             if capacity < min(global_batch_size, num_instances):
                 raise ValueError(f'num_negatives must be at least the global batch of {global_batch_size} samples, '
                                  f'got {self.num_negatives}')
-            rows = RecentRows(self.weight, optimizer, self._build_table(block, seed, ranks, table_dir), ranks.size,
-                              capacity, self.weight_correction)
+            rows = RecentRows(self.weight, optimizer, self._build_table(block, seed, ranks, table_dir), ranks, capacity,
+                              self.weight_correction)
             hard_classes = HardestOfActive(rows, ranks, self.num_hard_classes)
         if not self.label_smoothing:
             self._allocated = AllocatedRows(num_instances, ranks, rows, None, None)
@@ -262,10 +287,16 @@ class CosineInstanceHead(BaseModule):
             readable = self._batch.readable[:, None].expand(-1, num_views, -1).flatten()  # [R * V * B]
             slots = self._batch_slots[:, None].expand(-1, num_views, -1, -1).flatten(0, 2)  # [R * V * B, L]
             losses = sharded_softmax_loss(x, weight, slots, labels, rows.active, self.cosine,
-                                          1 / self.temperature if self.cosine else None, ranks, self._scratch.empty)
+                                          1 / self.temperature if self.cosine else None, ranks,
+                                          self.margin / self.temperature, self.uniform_smoothing, self._scratch.empty)
             num_readable = num_views * int((self._batch_ids >= 0).sum())
             loss = losses.where(readable, 0).sum() / max(1, num_readable)
         self._last_loss += loss.detach()
+        if self.observer is not None and train_rows:
+            shape = ranks.size, num_views, len(ids)
+            self.observer(SeenBatch(*(tensor.transpose(0, 1).flatten(0, 1) for tensor in (
+                self._batch_ids, self._batch.slots, x.detach().unflatten(0, shape)[:, 0],
+                losses.detach().unflatten(0, shape).mean(1)))))
         return loss
 
     def gather_rows(self) -> tuple[Tensor, Tensor]:

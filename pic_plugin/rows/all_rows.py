@@ -32,7 +32,7 @@ class AllRows:
         self.active: Optional[Tensor] = None if len(block) else torch.zeros(1, dtype=torch.bool, device=weight.device)
         replace_data_(weight, weight.data.new_zeros(max(1, len(block)), weight.shape[1]))
         optimizer.row_momentum = torch.zeros_like(weight.data)
-        for ids in self.changed_ids(-1):
+        for ids in self.changed_ids(0):
             self.start_at(ids, initial_rows(ids, weight.shape[1], std, seed, weight.dtype))
 
     def start_at(self, ids: Tensor, weight: Tensor) -> None:
@@ -56,7 +56,12 @@ class AllRows:
 
     def settle(self) -> dict[str, Any]:
         """What a checkpoint holds besides the rows, the same on every rank."""
-        return {'seed': self.seed, 'recent': None}
+        return {'seed': self.seed, 'recent': None, 'slots': None}
+
+    def held(self) -> tuple[Tensor, Tensor]:
+        """See :meth:`Rows.held`."""
+        ids = torch.arange(self.block.start, self.block.stop)
+        return ids, ids - self.block.start
 
     def changed_ids(self, since: int) -> Iterator[Tensor]:
         """The whole block, whatever ``since``: each step changes every row."""

@@ -1,14 +1,16 @@
 """Only the recent classes are active: their rows sit in slots, the others in the table."""
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple, Optional
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pic_plugin.functional.recent import RecentClasses
 from pic_plugin.functional.weight_correction import correct_
+from pic_plugin.sharding import Ranks
 
 from .state import ActiveBatch, RowOptimizer, RowState, no_check, replace_data_
 from .table import RowTable
@@ -31,6 +33,15 @@ class _Left(NamedTuple):
     num_steps: int  # of the optimizer, that they include
 
 
+class _Moves(NamedTuple):
+    """Which rows go and come, and where."""
+    leaving: Tensor  # [E] int64, the slots that they leave
+    left_ids: Tensor  # [E] int64
+    arriving_ids: Tensor  # [A] int64
+    arriving: Tensor  # [A] int64, the slots that they take
+    emptied: Tensor  # int64, the slots that nobody takes
+
+
 class RecentRows:
     """The rows of the K recent classes that this rank owns, in the slots of a parameter; see :class:`Rows`.
 
@@ -45,11 +56,14 @@ class RecentRows:
     A row that leaves while a gradient is waiting to be applied (gradient accumulation) stays in its slot, out of the
     softmax, until the optimizer has stepped.
 
+    Numbers are added up in the order of the slots, so a checkpoint notes which row is in which, and changes nothing
+    there.  All else about them follows from that: an arrival takes the first slot that is empty.
+
     Args:
         weight: parameter whose data becomes ``[S, D]``; its dtype, device and D stay.
         optimizer: of that parameter.
         table: of this rank's rows.
-        num_ranks: R.
+        ranks: the ranks.
         capacity: K, over all ranks.
         weight_correction: whether a row that comes back is brought up to date; without, it is as it was when it left
             (PIC's Table 2).
@@ -60,21 +74,22 @@ class RecentRows:
 
     active: Optional[Tensor]
     ids: Tensor
-    _free: Tensor  # int64, the empty local slots
-    _waiting: Tensor  # int64, local slots of rows that left, until the optimizer has stepped
+    _free: Tensor  # int64, the empty local slots, rising
+    _waiting: Tensor  # int64, local slots of rows that left, until the optimizer has stepped; in any order
     _local_slot: Tensor  # [K] int64, the local slot of each of RecentClasses' slots, -1 where it is another rank's
 
-    def __init__(self, weight: nn.Parameter, optimizer: RowOptimizer, table: RowTable, num_ranks: int,
+    def __init__(self, weight: nn.Parameter, optimizer: RowOptimizer, table: RowTable, ranks: Ranks,
                  capacity: int, weight_correction: bool = True) -> None:
-        self.weight_correction = weight_correction
+        self.weight_correction, self.ranks = weight_correction, ranks
         self.weight, self.optimizer, self.table, self.block = weight, optimizer, table, table.block
         self.recent = RecentClasses(capacity)
-        spread = 0 if num_ranks == 1 else 4 * math.sqrt(capacity / num_ranks)  # four standard deviations of a share
-        self._min_slots = max(1, min(math.ceil(capacity / num_ranks + spread), len(self.block)))
+        share = capacity / ranks.size
+        spread = 0 if ranks.size == 1 else 4 * math.sqrt(share)  # four standard deviations of it
+        self._min_slots = max(1, min(math.ceil(share + spread), len(self.block)))
         self._transfers = Transfers(weight.device)
         self._thread = ThreadPoolExecutor(1, 'RecentRows', self._transfers.use_in_this_thread)
         self._ahead: Optional[Future[Optional[_Fetched]]] = None  # what the thread is doing
-        self._fill()
+        self._lay_out(self._in_order(torch.empty(0, dtype=torch.int64)))
 
     def activate(self, ids: Tensor, upcoming: Optional[Tensor] = None,
                  check: Callable[[], None] = no_check) -> ActiveBatch:
@@ -89,8 +104,8 @@ class RecentRows:
         leaving = self._waiting[:0]
         if self.weight.grad is None:  # the last gradient has been applied
             leaving, self._waiting = self._waiting, leaving
-        left, (batch_slots, readable) = self._exchange(leaving, arriving, slots, fetched,
-                                                       lambda: [self.slots(ids), ids >= 0])
+        moves = self._take_slots(leaving, arriving, slots)
+        left, (batch_slots, readable) = self._exchange(moves, fetched, [self.slots(ids), ids >= 0])
         coming = ids.new_empty(0) if upcoming is None else upcoming[self.block.contains(upcoming)]
         coming = coming[self.slots(coming) < 0].unique()
         self._ahead = self._thread.submit(self._write_and_fetch, left, check, coming)
@@ -114,20 +129,16 @@ class RecentRows:
         return rows.catch_up_(self.optimizer.step_log) if self.weight_correction else rows
 
     def settle(self) -> dict[str, Any]:
-        """Write all rows to the table, for a checkpoint; returns what else it holds, the same on every rank.
-
-        The rows are put into the order of the recent classes, here as after loading: where they sat before is no part
-        of the checkpoint, and still the run that goes on and the one that resumes add up the same numbers in the same
-        order.
-
-        Raises:
-            RuntimeError: within an optimizer step, when gradients wait to be applied.
-        """
-        if self.weight.grad is not None:
-            raise RuntimeError('rows cannot be saved within an optimizer step: their gradients would be lost')
+        """Write all rows to the table, for a checkpoint; see :meth:`Rows.settle`."""
         self._write_back()
-        self._fill()
-        return {'seed': self.table.seed, 'recent': self.recent.state_dict()}
+        return {'seed': self.table.seed, 'recent': self.recent.state_dict(),
+                'slots': self.ranks.all_gather_object(self.ids)}
+
+    def held(self) -> tuple[Tensor, Tensor]:
+        """See :meth:`Rows.held`."""
+        slots = (self.ids >= 0).nonzero()[:, 0]
+        ids, order = self.ids[slots].sort()
+        return ids, slots[order]
 
     def changed_ids(self, since: int) -> Iterator[Tensor]:
         """See :meth:`RowTable.changed_ids`; after :meth:`settle`."""
@@ -147,73 +158,86 @@ class RecentRows:
         self.table.seed = shared['seed']
         for ids, rows in pieces:
             self.table.write(ids, rows)
-        self._fill()
+        slots = shared['slots']
+        if len(slots) == self.ranks.size:
+            self._lay_out(slots[self.ranks.rank].clone())
+        else:
+            held = torch.cat(slots)
+            self._lay_out(self._in_order(held[self.block.contains(held)]))
 
-    def _fill(self) -> None:
-        """Lay out the slots anew: this rank's recent rows, in the order of their global slots."""
-        mine = (self.block.contains(self.recent.ids) & (self.recent.ids >= 0)).nonzero()[:, 0]
+    def _in_order(self, held: Tensor) -> Tensor:
+        """``[S]``: the rows ``held``, one after the other, in as many slots as they need, and -1."""
         num_slots = self._min_slots
-        while num_slots < len(mine):
+        while num_slots < len(held):
             num_slots = math.ceil(num_slots * _GROWTH)
-        replace_data_(self.weight, self.weight.data.new_zeros(num_slots, self.weight.shape[1]))
-        self.optimizer.row_momentum = torch.zeros_like(self.weight.data)
-        self.ids = torch.full((num_slots, ), -1, dtype=torch.int64)
-        self._free = torch.arange(num_slots)
-        self._waiting = self._free[:0]
-        self._local_slot = torch.full((self.recent.capacity, ), -1, dtype=torch.int64)
-        self._exchange(self._waiting, self.recent.ids[mine], mine, None, list)
+        return F.pad(held, (0, num_slots - len(held)), value=-1)
 
-    def _exchange(self, leaving: Tensor, arriving: Tensor, slots: Tensor, fetched: Optional[_Fetched],
-                  also: Callable[[], list[Tensor]]) -> tuple[Optional[_Left], list[Tensor]]:
+    def _lay_out(self, ids: Tensor) -> None:
+        """Have each slot hold the row ``ids[S]``, out of the table; -1 for an empty one."""
+        held = (ids >= 0).nonzero()[:, 0]
+        slots = self.recent.slots(ids[held])
+        self.ids = ids
+        self._free = (ids < 0).nonzero()[:, 0]
+        self._waiting = held[slots < 0]
+        self._local_slot = torch.full((self.recent.capacity, ), -1, dtype=torch.int64)
+        self._local_slot[slots[slots >= 0]] = held[slots >= 0]
+        replace_data_(self.weight, self.weight.data.new_zeros(len(ids), self.weight.shape[1]))
+        self.optimizer.row_momentum = torch.zeros_like(self.weight.data)
+        none = held[:0]
+        self._exchange(_Moves(none, none, ids[held], held, none))
+
+    def _exchange(self, moves: _Moves, fetched: Optional[_Fetched] = None,
+                  also: Sequence[Tensor] = ()) -> tuple[Optional[_Left], list[Tensor]]:
         """Empty slots, and put rows into them or into others.
 
         Args:
-            leaving: ``[E]`` int64, the local slots that become empty.
-            arriving: ``[A]`` int64, the ids that come.
-            slots: ``[A]`` int64, where :class:`RecentClasses` has them.
+            moves: what goes and comes.
             fetched: rows that were read ahead.
-            also: what else to send to the device, asked for once it is known which row is where.
+            also: what else to send to the device.
 
         Returns:
             tuple: the rows that left, None if there are none, and what else was sent.
         """
-        if fetched is None or not _covers(fetched.ids, arriving):
-            fetched = self._fetch(arriving.sort().values)
-        place = torch.searchsorted(fetched.ids, arriving)
-        left_ids = self.ids[leaving]
-        local, emptied = self._take_slots(leaving, arriving, slots)
+        ids = moves.arriving_ids
+        if fetched is None or not _covers(fetched.ids, ids):
+            fetched = self._fetch(ids.sort().values)
+        place = torch.searchsorted(fetched.ids, ids)
         missed = torch.empty(0, dtype=self.weight.dtype)
-        if self.weight_correction and len(arriving):
+        if self.weight_correction and len(ids):
             missed = self.optimizer.step_log.product(fetched.clock[place]).to(self.weight.dtype)
-        host = [leaving, local, emptied, place, missed, self._mask(), *also()]
-        leaving_, local_, emptied_, place_, missed_, mask, *sent = self._transfers.send_together(host)
+        host = [moves.leaving, moves.arriving, moves.emptied, place, missed, self._mask(), *also]
+        leaving, arriving, emptied, place, missed, mask, *sent = self._transfers.send_together(host)
         self.active = mask if len(mask) else None
 
         weight, momentum = self.weight.data, self.optimizer.row_momentum
         left = None
         if len(leaving):
-            records = torch.stack([weight[leaving_], momentum[leaving_]], 1)
-            left = _Left(left_ids, self._transfers.post(records), len(self.optimizer.step_log))
+            records = torch.stack([weight[leaving], momentum[leaving]], 1)
+            left = _Left(moves.left_ids, self._transfers.post(records), len(self.optimizer.step_log))
         if len(emptied):  # an empty slot holds zeros, which decay and momentum leave as they are
-            weight.index_fill_(0, emptied_, 0)
-            momentum.index_fill_(0, emptied_, 0)
+            weight.index_fill_(0, emptied, 0)
+            momentum.index_fill_(0, emptied, 0)
         if len(arriving):
-            new_weight, new_momentum = fetched.records.get()[place_].unbind(1)
+            new_weight, new_momentum = fetched.records.get()[place].unbind(1)
             if self.weight_correction:
-                correct_(new_weight, new_momentum, missed_)
-            weight.index_copy_(0, local_, new_weight)
-            momentum.index_copy_(0, local_, new_momentum)
+                correct_(new_weight, new_momentum, missed)
+            weight.index_copy_(0, arriving, new_weight)
+            momentum.index_copy_(0, arriving, new_momentum)
         return left, sent
 
-    def _take_slots(self, leaving: Tensor, arriving: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
-        """Give arrivals local slots, those that become empty first; returns theirs, and the ones that stay empty."""
-        while len(arriving) > len(leaving) + len(self._free):
+    def _take_slots(self, leaving: Tensor, arriving_ids: Tensor, slots: Tensor) -> _Moves:
+        """Give arrivals, which :class:`RecentClasses` has in ``slots``, the first that are empty or become so."""
+        while len(arriving_ids) > len(leaving) + len(self._free):
             self._grow()
-        local, self._free = torch.cat([leaving, self._free]).tensor_split([len(arriving)])
+        left_ids, places = self.ids[leaving], self._free
+        if len(leaving):
+            places = torch.cat([leaving, places]).sort().values
+        local, self._free = places.tensor_split([len(arriving_ids)])
+        emptied = self._free[self.ids[self._free] >= 0]
         self.ids[leaving] = -1
-        self.ids[local] = arriving
+        self.ids[local] = arriving_ids
         self._local_slot[slots] = local
-        return local, leaving[len(arriving):]
+        return _Moves(leaving, left_ids, arriving_ids, local, emptied)
 
     def _mask(self) -> Tensor:
         """``[S]`` bool, the slots that take part in the softmax; empty where all do."""

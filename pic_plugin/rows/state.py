@@ -81,16 +81,27 @@ class Rows(Protocol):
         """Copies of the block's rows as they are now, in host memory."""
 
     def settle(self) -> dict[str, Any]:
-        """Be ready to be read for a checkpoint; returns what else it holds, the same on every rank."""
+        """Be ready to be read for a checkpoint; returns what else it holds, the same on every rank.  Collective.
+
+        The slots stay as they are: a run that saves adds up the same numbers in the same order as one that does not.
+        """
+
+    def held(self) -> tuple[Tensor, Tensor]:
+        """``[H]`` int64 each: the ids of all rows in a slot, rising, and their slots, on the CPU."""
 
     def changed_ids(self, since: int) -> Iterator[Tensor]:
-        """The rows that have changed after ``since`` steps (-1: that were ever visited), rising, piece by piece."""
+        """The rows that have changed after ``since`` steps (0: that were ever visited), rising, piece by piece.
+
+        Some that have not may be among them.
+        """
 
     def read(self, ids: Tensor) -> RowState:
         """Copies of the rows ``ids[M]`` of the block in host memory; after :meth:`settle`."""
 
     def restore(self, pieces: Iterable[tuple[Tensor, RowState]], shared: dict[str, Any]) -> None:
         """Take over what a checkpoint holds, into rows that were just allocated.
+
+        The slots are as they were when it was written, if there were as many ranks.
 
         Args:
             pieces: ids and rows, in any order; of an id that comes more than once the last one counts.

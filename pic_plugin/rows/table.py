@@ -73,10 +73,10 @@ class RowTable:
         self._clock_array[local] = rows.clock.numpy() + 1
 
     def changed_ids(self, since: int) -> Iterator[Tensor]:
-        """The rows that were written with more than ``since`` steps (-1: at all), rising, up to PIECE_ROWS at once."""
+        """The rows that were written with ``since`` steps or more (0: at all), rising, up to PIECE_ROWS at once."""
         waiting = torch.empty(0, dtype=torch.int64)
         for start in range(0, len(self.block), _SCANNED_ROWS):
-            found = (self.clocks[start:start + _SCANNED_ROWS] > since + 1).nonzero()[:, 0]
+            found = (self.clocks[start:start + _SCANNED_ROWS] > since).nonzero()[:, 0]
             waiting = torch.cat([waiting, found + (self.block.start + start)])
             while len(waiting) >= PIECE_ROWS:
                 yield waiting[:PIECE_ROWS]

@@ -8,7 +8,8 @@ r"""The softmax over rows that are shared out over the ranks: loss and gradients
     samples of 2  |  .   |   .   |   .   |
 
 What crosses the network per step: the features there and their gradients back (M x D each), and two numbers per
-sample: the sum of exponentials of all classes and that of the labelled ones.  Rows and their gradients never do.
+sample: the sum of exponentials of all classes and that of the labelled ones (for uniform smoothing also the sum of
+logits and the number of classes).  Rows and their gradients never do.
 
 With :math:`x_i` a sample's features divided by the temperature, :math:`\hat w_j = w_j / |w_j|` a row's direction,
 :math:`s_{ji} = \hat w_j \cdot x_i` and labels :math:`y_j^i` inside the logarithm (Eq. 3; Eq. 1 where the target alone
@@ -28,6 +29,21 @@ Both gradients are products with one matrix, which differs from the exponentials
 .. math::
     g_{ji} = \exp(s_{ji}) - q_{ji} T_i, \qquad \frac{\partial L}{\partial x_i} = c_i \sum_j g_{ji} \hat w_j, \qquad
     \sum_i \frac{\partial L}{\partial s_{ji}} x_i = \sum_i g_{ji} \, c_i x_i
+
+Two terms may be added.  A margin is taken off a sample's logit of its own class, wherever that logit stands: its
+gradient is as before.  Uniform smoothing makes the loss
+
+.. math::
+    \sum_i \gamma_i \Big(\log \sum_j \exp(s_{ji}) - (1 - \epsilon) \log \sum_j y_j^i \exp(s_{ji})
+        - \frac{\epsilon}{K} \sum_j s_{ji}\Big)
+
+over K classes.  The sum of a sample's logits is its product with the sum of all rows' directions, and its gradients are
+products of a vector with a vector, so that no logit passes through memory for it:
+
+.. math::
+    \sum_j s_{ji} = \big(\sum_j \hat w_j\big) \cdot x_i, \qquad
+    \frac{\partial L}{\partial x_i} = \dots - \gamma_i \frac{\epsilon}{K} \sum_j \hat w_j, \qquad
+    \sum_i \frac{\partial L}{\partial s_{ji}} x_i = \dots - \frac{\epsilon}{K} \sum_i \gamma_i x_i
 
 Cosines divided by a temperature are bounded, and so are their exponentials.  Where there is no bound, or too large a
 one, the largest logit of each sample is subtracted from its logits, for which these pass through memory again, and are
@@ -107,6 +123,7 @@ class _Problem(NamedTuple):
     active: Optional[Tensor]  # [S]
     cosine: bool
     bounded: bool
+    margin: float
 
     def chunks(self) -> list[slice]:
         """The rows, a chunk at a time."""
@@ -129,6 +146,9 @@ class _Problem(NamedTuple):
     def logits(self, rows: slice, directions: Tensor, out: Tensor) -> Tensor:
         """``[C, M]``, in ``out``; 0 where a row is not active, or -inf where nothing bounds the others."""
         logits = torch.mm(directions, self.x.T, out=out)
+        if self.margin:
+            inside, place = self._places_in(rows)
+            logits.scatter_add_(0, place[:1], inside[:1].to(logits.dtype).mul_(-self.margin))
         if self.active is not None and not self.bounded:
             logits.masked_fill_(~self.active[rows, None], -torch.inf)
         return logits
@@ -160,21 +180,26 @@ class _ShardedSoftmaxLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, slots: Tensor, labels: Optional[Tensor],
-                active: Optional[Tensor], cosine: bool, max_logit: Optional[float], ranks: Ranks,
-                empty: Callable) -> Tensor:
-        problem = _Problem(x, weight, slots.T.contiguous(), active, cosine, _is_bounded(max_logit, weight.dtype))
+                active: Optional[Tensor], cosine: bool, max_logit: Optional[float], margin: float,
+                uniform_smoothing: float, ranks: Ranks, empty: Callable) -> Tensor:
+        if max_logit is not None:
+            max_logit += margin
+        problem = _Problem(x, weight, slots.T.contiguous(), active, cosine, _is_bounded(max_logit, weight.dtype),
+                           margin)
         chunks, num_samples = problem.chunks(), len(x)
         keep = len(weight) * num_samples * weight.element_size() <= _kept_bytes(x.device)
         memory = empty((len(weight) if keep else chunks[0].stop, num_samples), weight)
 
-        def logits_of(rows: slice) -> Tensor:
-            out = memory[rows if keep else slice(rows.stop - rows.start)]
-            return problem.logits(rows, problem.directions(rows)[0], out)
+        def logits_of(rows: slice, directions: Tensor) -> Tensor:
+            return problem.logits(rows, directions, memory[rows if keep else slice(rows.stop - rows.start)])
 
-        total, maximum_of_chunks = weight.new_zeros(num_samples), []
+        total, maximum_of_chunks, direction_sums = weight.new_zeros(num_samples), [], []
         labelled = weight.new_full(problem.places.shape, -torch.inf)  # logits of this rank's labelled classes
         for rows in chunks:
-            logits = logits_of(rows)
+            directions, _ = problem.directions(rows)
+            if uniform_smoothing:
+                direction_sums.append(directions.sum(0))
+            logits = logits_of(rows, directions)
             labelled = problem.pick(rows, logits, labelled)
             if problem.bounded:
                 total += problem.sum(rows, logits.exp_())
@@ -185,31 +210,46 @@ class _ShardedSoftmaxLoss(torch.autograd.Function):
             maxima = torch.stack([torch.stack(maximum_of_chunks).amax(0), labelled.amax(0)])
             ranks.max_(maxima.clamp_(min=torch.finfo(weight.dtype).min))
             for rows in chunks:
-                logits = memory[rows] if keep else logits_of(rows)
+                logits = memory[rows] if keep else logits_of(rows, problem.directions(rows)[0])
                 total += problem.sum(rows, logits.sub_(maxima[0]).exp_())
             labelled.sub_(maxima[1])
         labelled.exp_()
         if labels is not None:
             labelled *= labels[:, None]
-        totals = ranks.sum_(torch.stack([total, labelled.sum(0)]))
+        sums = [total, labelled.sum(0)]
+        if uniform_smoothing:
+            direction_sum = torch.stack(direction_sums).sum(0)  # [D]
+            num_active = weight.new_full((), len(weight)) if active is None else active.sum().to(weight.dtype)
+            sums += [torch.mv(x, direction_sum), num_active.expand(num_samples)]
+        totals = ranks.sum_(torch.stack(sums))
         # what the labels take off: -q T; nan for a sample without any label, which has no place to take it off
-        taken = labelled.div_(totals[1]).mul_(totals[0]).neg_()
+        taken = labelled.div_(totals[1]).mul_(totals[0]).mul_(uniform_smoothing - 1)
         if keep:
             problem.add_labelled_(slice(0, len(weight)), memory, taken)
-        ctx.save_for_backward(x, weight, problem.places, active, totals[0], maxima, taken, memory if keep else None)
-        ctx.cosine, ctx.bounded, ctx.empty = cosine, problem.bounded, empty
-        log_totals = totals.log() if maxima is None else totals.log().add_(maxima)
+        log_totals = totals[:2].log()
+        if maxima is not None:
+            log_totals.add_(maxima)
+        share: Optional[Tensor] = None  # [M], of a sample's label, what each class has of it
+        pull: Optional[Tensor] = None  # [D]
+        if uniform_smoothing:
+            share = uniform_smoothing / totals[3]
+            pull = share[0] * direction_sum
+            log_totals[1].mul_(1 - uniform_smoothing).add_(share * (totals[2] - margin))
+        ctx.save_for_backward(x, weight, problem.places, active, totals[0], maxima, taken, memory if keep else None,
+                              share, pull)
+        ctx.problem, ctx.empty = problem[4:], empty
         return log_totals[0] - log_totals[1]
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        x, weight, places, active, total, maxima, taken, kept = ctx.saved_tensors
-        problem = _Problem(x, weight, places, active, ctx.cosine, ctx.bounded)
+        x, weight, places, active, total, maxima, taken, kept, share, pull = ctx.saved_tensors
+        problem = _Problem(x, weight, places, active, *ctx.problem)
         chunks = problem.chunks()
         memory = ctx.empty((chunks[0].stop, len(x)), weight) if kept is None else kept
         weight_grad = ctx.empty(weight.shape, weight) if ctx.needs_input_grad[1] else None
         scale = (grads[0] / total)[:, None]
         scaled, x_grad = x * scale, torch.zeros_like(x)
+        row_pull = None if share is None else torch.mv(x.T, grads[0] * -share)  # [D], the same for each row
         for rows in chunks:
             directions, row_scale = problem.directions(rows)
             matrix = memory[rows if kept is not None else slice(rows.stop - rows.start)]
@@ -221,11 +261,16 @@ class _ShardedSoftmaxLoss(torch.autograd.Function):
             x_grad += matrix.T @ directions
             if weight_grad is not None:
                 grad = torch.mm(matrix, scaled, out=weight_grad[rows])
-                if ctx.cosine:  # along its own direction a row's length would change, which does not count
+                if row_pull is not None:
+                    grad.add_(row_pull)
+                if problem.cosine:  # along its own direction a row's length would change, which does not count
                     grad.addcmul_(directions, (directions * grad).sum(1, keepdim=True), value=-1)
                 if row_scale is not None:
                     grad.mul_(row_scale)
-        return x_grad.mul_(scale), weight_grad, None, None, None, None, None, None, None
+        x_grad.mul_(scale)
+        if pull is not None:
+            x_grad.addr_(grads[0], pull, alpha=-1)
+        return x_grad, weight_grad, *[None] * 9
 
 
 def _new_empty(shape: Sequence[int], like: Tensor) -> Tensor:
@@ -234,13 +279,14 @@ def _new_empty(shape: Sequence[int], like: Tensor) -> Tensor:
 
 def sharded_softmax_loss(x: Tensor, weight: Tensor, slots: Tensor, labels: Optional[Tensor] = None,
                          active: Optional[Tensor] = None, cosine: bool = True, max_logit: Optional[float] = None,
-                         ranks: Optional[Ranks] = None,
+                         ranks: Optional[Ranks] = None, margin: float = 0.0, uniform_smoothing: float = 0.0,
                          empty: Callable[[Sequence[int], Tensor], Tensor] = _new_empty) -> Tensor:
     """The softmax loss of each sample over the rows of all ranks, with labels inside the logarithm (Eq. 3).
 
     With one label of 1 equals ``F.cross_entropy(F.linear(x, F.normalize(weight, dim=1)), target, reduction='none')``,
     where ``weight`` are all ranks' rows, without ``F.normalize`` if not ``cosine``; and so do the gradients, of which
-    each rank gets its rows' columns, and for ``x`` what its rows contribute.
+    each rank gets its rows' columns, and for ``x`` what its rows contribute.  With a margin that is what the logits of
+    the target are lowered by first, and with uniform smoothing ``label_smoothing`` of ``F.cross_entropy``.
 
     Args:
         x: ``[M, D]``, all ranks' samples: their features, divided by the temperature; in the dtype of ``weight``.
@@ -250,12 +296,17 @@ def sharded_softmax_loss(x: Tensor, weight: Tensor, slots: Tensor, labels: Optio
         labels: ``[L]`` in the dtype of ``weight``, y in Eq. 2, the same for each sample; positive.  None for one, of 1.
         active: ``[S_r]`` bool, the rows that take part; None for all.
         cosine: whether only the direction of a row counts.
-        max_logit: what no logit's absolute value exceeds, the same on every rank; None if that is not known.
+        max_logit: what no logit's absolute value exceeds, but for the margin, the same on every rank; None if that is
+            not known.
         ranks: the ranks; one if None.
+        margin: what is taken off each sample's logit of its first labelled class, CosFace's m divided by the
+            temperature; not negative.
+        uniform_smoothing: epsilon, the part of a label that all active rows share, in [0, 1).
         empty: where memory for a step's large tensors comes from.
 
     Returns:
         Tensor: ``[M]``, the same on every rank; infinite for a sample without any label.  All tensors are on one
         device.  Collectives: one all-reduce forward, one more if nothing bounds the logits, none backward.
     """
-    return _ShardedSoftmaxLoss.apply(x, weight, slots, labels, active, cosine, max_logit, ranks or Ranks(), empty)
+    return _ShardedSoftmaxLoss.apply(x, weight, slots, labels, active, cosine, max_logit, margin, uniform_smoothing,
+                                     ranks or Ranks(), empty)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mmpretrain.engine import LARS
 
 from pic_plugin.engine import WeightCorrectingOptimWrapper
 from pic_plugin.models import CosineInstanceHead
@@ -27,6 +28,9 @@ cases = st.fixed_dictionaries(
         skip_every=st.sampled_from([None, 3]),
         cosine=st.booleans(),
         smoothing=st.sampled_from([0.0, 0.2]),
+        uniform=st.sampled_from([0.0, 0.5]),
+        margin=st.sampled_from([0.0, 0.3]),
+        network=st.sampled_from([None, 'AdamW', 'LARS']),  # its optimizer, if not the rows'
         seed=st.integers(0, 1000)))
 
 
@@ -34,27 +38,42 @@ def sgd(parameters, lr, momentum, weight_decay):
     return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
 
 
+NETWORK_OPTIMIZERS = {
+    'AdamW': lambda parameters: torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.05),
+    'LARS': lambda parameters: LARS(parameters, lr=0.1, momentum=0.9, weight_decay=1e-4, eta=0.02),
+}
+
+
 @settings(max_examples=25)
 @given(cases)
 def test_rows_and_momenta_equal_dense_sgd(case):
     num_steps = 200
     generator = torch.Generator().manual_seed(case['seed'])
+    margin = case['margin'] if case['cosine'] else 0.0
     head = CosineInstanceHead(case['num_negatives'], CHANNELS, TEMPERATURE, cosine=case['cosine'],
-                              label_smoothing=case['smoothing'], num_hard_classes=3).double()
+                              label_smoothing=case['smoothing'], num_hard_classes=3,
+                              uniform_smoothing=case['uniform'], margin=margin).double()
     projector = torch.nn.Parameter(torch.eye(CHANNELS, dtype=torch.float64))
     options = {name: case[name] for name in ('lr', 'momentum', 'weight_decay')}
     if not case['cosine']:
         options['lr'] *= 0.05  # nothing bounds the plain softmax's logits
     clip = None if case['clip'] is None else dict(max_norm=case['clip'])
+    of_network = NETWORK_OPTIMIZERS.get(case['network'])
     wrapper = WeightCorrectingOptimWrapper(
-        sgd([projector, head.weight], **options), accumulative_counts=case['accumulative_counts'], clip_grad=clip)
+        of_network([projector, head.weight]) if of_network else sgd([projector, head.weight], **options),
+        row_optimizer=dict(type='SGD', **options) if of_network else None,
+        accumulative_counts=case['accumulative_counts'], clip_grad=clip)
     wrapper.track_rows(head.weight, Ranks())
     head.allocate_rows(case['num_instances'], case['batch_size'], wrapper, Ranks(), SEED)
 
     dense = DenseTable(case['num_instances'], CHANNELS, case['num_negatives'], TEMPERATURE, SEED, case['cosine'],
-                       case['smoothing'], 3)
+                       case['smoothing'], 3, case['uniform'], margin)
     dense_projector = torch.nn.Parameter(torch.eye(CHANNELS, dtype=torch.float64))
-    optimizer = sgd([dense_projector, dense.weight], **options)
+    optimizer = sgd([dense.weight] if of_network else [dense_projector, dense.weight], **options)
+    optimizers = [of_network([dense_projector])] if of_network else []
+    optimizers.append(optimizer)
+    groups = [group for each in (wrapper.optimizer, *optimizers) for group in each.param_groups]
+    initial = [group['lr'] for group in groups]
 
     steps = 0
     for iteration in range(num_steps):
@@ -62,9 +81,8 @@ def test_rows_and_momenta_equal_dense_sgd(case):
         spread = torch.rand(case['batch_size'], generator=generator)**2 * case['num_instances']
         ids = (spread.long() + iteration // 7) % case['num_instances']
         inputs = torch.randn(case['batch_size'], CHANNELS, dtype=torch.float64, generator=generator)
-        lr = options['lr'] * (1 + math.cos(math.pi * iteration / num_steps)) / 2
-        for group in (*wrapper.optimizer.param_groups, *optimizer.param_groups):
-            group['lr'] = lr
+        for group, lr in zip(groups, initial):
+            group['lr'] = lr * (1 + math.cos(math.pi * iteration / num_steps)) / 2
 
         if iteration % EPOCH == 0:
             head.find_hard_classes()
@@ -84,15 +102,17 @@ def test_rows_and_momenta_equal_dense_sgd(case):
         if skip:  # what a gradient scaler does that met inf: drop the gradient, make no step
             wrapper.backward(wrapper.scale_loss(loss))
             wrapper.zero_grad()
-            optimizer.zero_grad()
+            for each in optimizers:
+                each.zero_grad()
         else:
             wrapper.update_params(loss)
             if is_step:
                 steps += 1
                 if case['clip'] is not None:
                     torch.nn.utils.clip_grad_norm_([dense_projector, dense.weight], case['clip'])
-                optimizer.step()
-                optimizer.zero_grad()
+                for each in optimizers:
+                    each.step()
+                    each.zero_grad()
 
     assert len(wrapper.step_log) == steps
     weight, momentum = head.gather_rows()

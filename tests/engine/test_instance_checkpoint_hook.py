@@ -14,7 +14,7 @@ def save_slowly(rank, world_size, images, work_dir):
     """Whether the checkpoint was complete when saving it came to an end on this rank; rank 0 takes its time."""
     cfg = tiny_config(images, work_dir, launcher='pytorch', **{
         'model_wrapper_cfg': dict(type='MMDistributedDataParallel', device_ids=None), 'train_cfg.max_epochs': 1})
-    publish, save, complete = instance_checkpoint_hook._publish, InstanceCheckpointHook._save_checkpoint_with_step, []
+    publish, save, complete = instance_checkpoint_hook.publish, InstanceCheckpointHook._save_checkpoint_with_step, []
 
     def slow(*paths):
         time.sleep(0.3)
@@ -24,7 +24,7 @@ def save_slowly(rank, world_size, images, work_dir):
         save(*args, **kwargs)
         complete.append(Path(work_dir, 'last_checkpoint').exists())
 
-    with patch.object(instance_checkpoint_hook, '_publish', slow), \
+    with patch.object(instance_checkpoint_hook, 'publish', slow), \
             patch.object(InstanceCheckpointHook, '_save_checkpoint_with_step', watched):
         Runner.from_cfg(cfg).train()
     return complete

@@ -38,7 +38,7 @@ def scaler_on_the_cpu():
 
 
 @pytest.mark.parametrize('optimizer, message', [
-    (lambda p: torch.optim.AdamW(p), 'optimizer must be SGD.*got AdamW'),
+    (lambda p: torch.optim.AdamW(p), 'optimizer must be SGD.*got AdamW; .*row_optimizer=dict'),
     (lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True), 'optimizer.nesterov must be left out'),
     (lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, dampening=0.5), 'optimizer.dampening must be left out'),
     (lambda p: torch.optim.SGD(p, lr=0.1, maximize=True), 'optimizer.maximize must be left out'),
@@ -144,19 +144,22 @@ def test_without_a_scaler_the_host_waits_for_nothing(fused, clip_grad):
 def rank_cases(world_size):
     """On which ranks something overflows in the first step, and the options."""
     spoilt = [ranks for count in range(world_size + 1) for ranks in combinations(range(world_size), count)]
-    return list(product(spoilt, (False, True), (None, dict(max_norm=0.5)), (1, 2)))
+    return list(product(spoilt, (False, True), (None, dict(max_norm=0.5)), (1, 2), (False, True)))
 
 
 def two_steps(rank, world_size):
     """Of each case: the network and this rank's rows after two steps, the length of the log, and the scale."""
     ranks = Ranks.of_world()
     results = []
-    for spoilt, fused, clip_grad, counts in rank_cases(world_size):
-        net, rows = torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.ones(3, 2))
+    for spoilt, fused, clip_grad, counts, adam in rank_cases(world_size):
+        net, rows = torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.empty(0, 2))
+        sgd = dict(lr=0.1, momentum=0.9, fused=fused)
         with scaler_on_the_cpu():
             wrapper = AmpWeightCorrectingOptimWrapper(
-                optimizer=torch.optim.SGD([net, rows], lr=0.1, momentum=0.9, fused=fused),
+                optimizer=torch.optim.AdamW([net, rows], fused=fused) if adam else torch.optim.SGD([net, rows], **sgd),
+                row_optimizer=dict(type='SGD', **sgd) if adam else None,
                 loss_scale=dict(init_scale=4.0), clip_grad=clip_grad and dict(clip_grad), accumulative_counts=counts)
+        rows.data = torch.ones(3, 2)
         wrapper.track_rows(rows, ranks)
         for i in range(2 * counts):
             loss = loss_of(net, rows, rank)
@@ -172,19 +175,23 @@ def loss_of(net, rows, rank):
 @pytest.mark.parametrize('world_size', [1, 2, 3])
 def test_a_step_that_overflows_on_any_rank_is_skipped_by_all(world_size):
     found = run_ranks(two_steps, world_size)
-    for i, (spoilt, _, clip_grad, _) in enumerate(rank_cases(world_size)):
+    for i, (spoilt, _, clip_grad, _, adam) in enumerate(rank_cases(world_size)):
         steps = 1 if spoilt else 2
         # in one process, with the steps that are left
         net, *rows = params = [torch.nn.Parameter(torch.ones(2, dtype=torch.float64))] + [
             torch.nn.Parameter(torch.ones(3, 2, dtype=torch.float64)) for _ in range(world_size)]
-        sgd = torch.optim.SGD(params, lr=0.1, momentum=0.9)
+        optimizers = [torch.optim.SGD(rows if adam else params, lr=0.1, momentum=0.9)]
+        if adam:
+            optimizers.append(torch.optim.AdamW([net]))
         for _ in range(steps):
-            sgd.zero_grad()
+            for optimizer in optimizers:
+                optimizer.zero_grad()
             sum(loss_of(net, r, rank) for rank, r in enumerate(rows)).backward()
             net.grad /= world_size
             if clip_grad:
                 torch.nn.utils.clip_grad_norm_(params, **clip_grad)
-            sgd.step()
+            for optimizer in optimizers:
+                optimizer.step()
         for rank in range(world_size):
             rank_net, rank_rows, logged, scale = found[rank][i]
             torch.testing.assert_close(rank_net.double(), net.detach(), rtol=1e-6, atol=1e-6)

@@ -13,17 +13,19 @@ from tests.tiny import TinyBackbone  # noqa: F401  (registers it)
 NUM_INSTANCES, GLOBAL_BATCH, NUM_STEPS = 29, 12, 40  # 29 rows: no number of ranks divides them
 
 
-def train(rank, world_size, num_negatives, unreadable, smoothing):
+def train(rank, world_size, num_negatives, unreadable, smoothing, uniform, margin, of_network):
     torch.manual_seed(0)
     model = PIC(
         backbone=dict(type='mmpretrain.TinyBackbone'),
         head=dict(type='mmpretrain.CosineInstanceHead', in_channels=6, num_negatives=num_negatives, temperature=0.3,
-                  label_smoothing=smoothing, num_hard_classes=12),
+                  label_smoothing=smoothing, num_hard_classes=12, uniform_smoothing=uniform, margin=margin),
         data_preprocessor=dict(type='mmpretrain.SelfSupDataPreprocessor'), num_large_views=1).double()
     wrapped = model if world_size == 1 else MMDistributedDataParallel(model, device_ids=None)
     ranks = Ranks.of_world()
+    options = dict(lr=0.3, momentum=0.9, weight_decay=1e-2)
     wrapper = WeightCorrectingOptimWrapper(
-        torch.optim.SGD(model.parameters(), lr=0.3, momentum=0.9, weight_decay=1e-2), accumulative_counts=2,
+        getattr(torch.optim, of_network)(model.parameters(), **(options if of_network == 'SGD' else {})),
+        row_optimizer=None if of_network == 'SGD' else dict(type='SGD', **options), accumulative_counts=2,
         clip_grad=dict(max_norm=0.4))
     wrapper.track_rows(model.head.weight, ranks)
     model.head.allocate_rows(NUM_INSTANCES, GLOBAL_BATCH, wrapper, ranks, seed=5)
@@ -55,12 +57,15 @@ def train(rank, world_size, num_negatives, unreadable, smoothing):
     return torch.tensor(losses), torch.stack(grads), *model.head.gather_rows()
 
 
-@pytest.mark.parametrize('num_negatives, unreadable, smoothing, world_sizes', [
-    (14, False, 0.0, (2, 3, 4)), (14, True, 0.2, (3, )), (None, False, 0.2, (3, ))])
-def test_loss_gradients_and_rows_are_those_of_one_process(num_negatives, unreadable, smoothing, world_sizes):
-    expected = run_ranks(train, 1, num_negatives, unreadable, smoothing)[0]
+@pytest.mark.parametrize('num_negatives, unreadable, smoothing, uniform, margin, of_network, world_sizes', [
+    (14, False, 0.0, 0.0, 0.0, 'SGD', (2, 3, 4)), (14, True, 0.2, 0.3, 0.0, 'AdamW', (3, )),
+    (None, False, 0.2, 0.0, 0.35, 'SGD', (3, ))])
+def test_loss_gradients_and_rows_are_those_of_one_process(num_negatives, unreadable, smoothing, uniform, margin,
+                                                          of_network, world_sizes):
+    options = num_negatives, unreadable, smoothing, uniform, margin, of_network
+    expected = run_ranks(train, 1, *options)[0]
     for world_size in world_sizes:  # of three ranks none has the 13 rows that are compared
-        results = run_ranks(train, world_size, num_negatives, unreadable, smoothing)
+        results = run_ranks(train, world_size, *options)
         for result in results:
             for got, want in zip(result, expected):
                 torch.testing.assert_close(got, want, rtol=0, atol=1e-10)

@@ -38,7 +38,7 @@ def whole_table(block, num_steps, folder):
 def save(rank, world_size, folder, num_steps, previous, table_dir=None):
     table.PIECE_ROWS = 4
     rows = whole_table(block_of(rank, NUM_ROWS, world_size), num_steps, table_dir)
-    return tuple(save_rows(Path(folder), rows, num_steps, Ranks.of_world(), previous))
+    return tuple(save_rows(Path(folder), rows, num_steps + 1, Ranks.of_world(), previous))
 
 
 def load(rank, world_size, saved):

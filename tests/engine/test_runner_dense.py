@@ -10,6 +10,8 @@ from mmengine.runner import Runner
 from tests.dense import DenseTable
 from tests.tiny import network_of, rows_of, tiny_config, write_images
 
+OPTIONS = ('lr', 'momentum', 'weight_decay', 'betas')
+
 
 @HOOKS.register_module(force=True)
 class RecordHook(Hook):
@@ -25,7 +27,7 @@ class RecordHook(Hook):
         self.iterations.append(dict(
             views=[view.clone() for view in (inputs if isinstance(inputs, list) else [inputs])],
             ids=torch.tensor([sample.sample_idx for sample in data_batch['data_samples']]),
-            groups=[{name: group[name] for name in ('lr', 'momentum', 'weight_decay')}
+            groups=[{name: value for name, value in group.items() if name in OPTIONS}
                     for group in runner.optim_wrapper.optimizer.param_groups]))
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
@@ -39,6 +41,8 @@ def multi_view(cfg, num_views):
         load, dict(type='MultiView', num_views=num_views, transforms=[[crop]] * len(num_views)), pack]
 
 
+ADAMW = {'optim_wrapper.optimizer': dict(type='AdamW', lr=1e-3, weight_decay=0.05, _delete_=True),
+         'optim_wrapper.row_optimizer': dict(type='SGD', lr=0.2, momentum=0.9, weight_decay=1e-2)}
 CASES = {
     'recent': {},
     'table on disk': {'model.head.table': 'disk'},
@@ -48,6 +52,12 @@ CASES = {
         'optim_wrapper.accumulative_counts': 3, 'optim_wrapper.clip_grad': dict(max_norm=0.5)},
     'options of the rows': {
         'optim_wrapper.paramwise_cfg': dict(custom_keys={'head.weight': dict(lr_mult=3.0, decay_mult=0.5)})},
+    'another optimizer for the network': {
+        **ADAMW, 'optim_wrapper.accumulative_counts': 3, 'optim_wrapper.clip_grad': dict(max_norm=0.5)},
+    'another one with options': {
+        **ADAMW, 'optim_wrapper.paramwise_cfg': dict(bias_decay_mult=0.0, custom_keys={'layers.4': dict(lr_mult=0.1)})},
+    'its momentum schedule': {
+        **ADAMW, 'param_scheduler': [dict(type='LinearMomentum', start_factor=0.5, by_epoch=False, begin=0, end=20)]},
     'two views': dict(num_views=[2]),
     'multi-crop': {'num_views': [1, 2], 'model.num_large_views': 1},
     'momentum schedule': {'param_scheduler': [
@@ -78,13 +88,21 @@ def test_runner_equals_dense_sgd(case, tmp_path):
     parameters = [dense.weight if name == 'head.weight' else start.get_parameter(name.removeprefix('backbone.'))
                   for name in names]
     groups = record[0]['groups']
-    optimizer = torch.optim.SGD([{'params': [p], **groups[0]} for p in parameters] if len(groups) > 1 else parameters,
-                                **groups[0])
+    if 'row_optimizer' in cfg.optim_wrapper:
+        network = [p for p in parameters if p is not dense.weight]
+        of_network = torch.optim.AdamW([{'params': [p]} for p in network] if len(groups) > 2 else network)
+        optimizer = torch.optim.SGD([dense.weight], lr=0.2)
+        optimizers = [of_network, optimizer]
+    else:
+        optimizer = torch.optim.SGD([{'params': [p]} for p in parameters] if len(groups) > 1 else parameters, lr=0.2)
+        optimizers = [optimizer]
+    dense_groups = [group for each in optimizers for group in each.param_groups]
+    assert len(dense_groups) == len(groups)
     mean, std = 127.0, 64.0
     steps, counts = 0, cfg.optim_wrapper.get('accumulative_counts', 1)
     remainder = len(record) - len(record) % counts
     for i, iteration in enumerate(record):
-        for group, options in zip(optimizer.param_groups, iteration['groups']):
+        for group, options in zip(dense_groups, iteration['groups']):
             group.update(options)
         ids = iteration['ids']
         dense.visit(ids.tolist())
@@ -99,8 +117,9 @@ def test_runner_equals_dense_sgd(case, tmp_path):
             steps += 1
             if cfg.optim_wrapper.get('clip_grad'):
                 torch.nn.utils.clip_grad_norm_(parameters, 0.5)
-            optimizer.step()
-            optimizer.zero_grad()
+            for each in optimizers:
+                each.step()
+                each.zero_grad()
 
     weight, momentum = rows_of(runner)
     assert len(record) == 12 * 6 and steps == -(-len(record) // counts)

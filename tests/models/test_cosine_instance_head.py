@@ -82,7 +82,8 @@ def test_not_positive(name):
     ('num_negatives', 4096.0, 'whole number or None'), ('num_negatives', True, 'whole number or None'),
     ('num_instances', '100', 'whole number or None'), ('in_channels', 128.0, 'whole number'),
     ('num_hard_classes', None, 'whole number'), ('temperature', '0.2', 'number'), ('temperature', None, 'number'),
-    ('init_std', [0.1], 'number'), ('label_smoothing', '0.1', 'number')])
+    ('init_std', [0.1], 'number'), ('label_smoothing', '0.1', 'number'), ('uniform_smoothing', None, 'number'),
+    ('margin', '0.35', 'number')])
 def test_of_another_kind(name, value, kind):
     message = f'{name} must be a {kind}, got {value!r} ({type(value).__name__});'
     with pytest.raises(ValueError, match=re.escape(message)):
@@ -100,10 +101,17 @@ def test_a_folder_that_is_a_number():
         CosineInstanceHead(table_dir=2024)
 
 
-@pytest.mark.parametrize('smoothing', [-0.1, 1.0])
-def test_smoothing_out_of_range(smoothing):
-    with pytest.raises(ValueError, match=f'label_smoothing must be in \\[0, 1\\), got {smoothing}'):
-        CosineInstanceHead(label_smoothing=smoothing)
+@pytest.mark.parametrize('name', ['label_smoothing', 'uniform_smoothing', 'margin'])
+@pytest.mark.parametrize('value', [-0.1, 1.0, float('nan')])
+def test_part_out_of_range(name, value):
+    with pytest.raises(ValueError, match=f'{name} must be in \\[0, 1\\), got {value}'):
+        CosineInstanceHead(**{name: value})
+
+
+def test_a_margin_between_inner_products():
+    with pytest.raises(ValueError, match='with cosine=False inner products of any size are compared, got margin=0.2'):
+        CosineInstanceHead(cosine=False, margin=0.2)
+    CosineInstanceHead(cosine=False, uniform_smoothing=0.8)
 
 
 @pytest.mark.parametrize('num_negatives, num_classes', [(None, 20), (8, 8)])

@@ -21,6 +21,8 @@ def waits_per_iteration(scenario, num_ranks):
         counts['sharding/ranks.py all_gather'] = 1  # of the ids: for the other hosts, not for the device
     if scenario == 'float16':
         counts['engine/optim_wrapper.py _log_step'] = 1  # whether the scaler skipped the step, at its end
+    if scenario == 'two optimizers, float16':
+        counts['amp/grad_scaler.py <genexpr>'] = 1  # whether it skips the step, before it
     return counts
 
 

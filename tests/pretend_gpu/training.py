@@ -31,6 +31,11 @@ _ALL = {'model.head.num_negatives': None}
 _AMP = {'optim_wrapper.type': 'AmpWeightCorrectingOptimWrapper'}
 _NECK = {'model.neck': dict(type='NonLinearNeck', in_channels=6, hid_channels=8, out_channels=6, num_layers=2,
                             with_avg_pool=False, norm_cfg=dict(type='BN1d'))}
+_FLOAT16 = {**_AMP, 'optim_wrapper.dtype': 'float16',
+            'optim_wrapper.loss_scale': dict(init_scale=2.0**24, growth_interval=5)}  # it overflows at first
+_TWO = {'optim_wrapper.optimizer': dict(type='AdamW', lr=1e-3, weight_decay=0.05, _delete_=True),
+        'optim_wrapper.row_optimizer': dict(type='SGD', lr=0.2, momentum=0.9, weight_decay=1e-2, fused=True),
+        'optim_wrapper.clip_grad': dict(max_norm=0.5)}
 # changes of tests.tiny's config; those without a dot are for config_of
 SCENARIOS: dict[str, dict[str, Any]] = {
     'recent': {},
@@ -41,6 +46,10 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     'accumulated and clipped': {'optim_wrapper.accumulative_counts': 3, 'optim_wrapper.clip_grad': dict(max_norm=0.5)},
     'foreach': {'optim_wrapper.optimizer.fused': False, 'optim_wrapper.optimizer.foreach': True},
     'plain softmax': {'model.head.cosine': False},
+    'margin': {'model.head.margin': 0.35},
+    'uniformly smoothed': {'model.head.uniform_smoothing': 0.8},
+    'two optimizers': _TWO,
+    'two optimizers, float16': {**_TWO, **_FLOAT16},
     'not corrected': {'model.head.weight_correction': False},
     'two views': {'num_views': [2]},
     'multi-crop': {'num_views': [1, 2], 'model.num_large_views': 1},
@@ -48,10 +57,10 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     'contrastive prior, all classes': {**_NECK, **_ALL, 'hook': dict(type='ContrastivePriorHook')},
     'kNN': {'hook': dict(type='KNNHook', num_neighbors=(1, 5))},
     'bfloat16': {**_AMP, 'optim_wrapper.dtype': 'bfloat16', 'optim_wrapper.loss_scale': dict(enabled=False)},
-    'float16': {**_AMP, 'optim_wrapper.dtype': 'float16',
-                'optim_wrapper.loss_scale': dict(init_scale=2.0**24, growth_interval=5)},  # it overflows at first
+    'float16': _FLOAT16,
 }
-RUNS = [*((scenario, 1) for scenario in SCENARIOS), ('recent', 2), ('all classes, smoothed', 2), ('float16', 2)]
+RUNS = [*((scenario, 1) for scenario in SCENARIOS), ('recent', 2), ('all classes, smoothed', 2), ('float16', 2),
+        ('two optimizers', 2)]
 
 
 def config_of(scenario: str, images: Path, work_dir: Path) -> Config:

@@ -34,10 +34,18 @@ def smooth_labels(num_labels):
     return torch.tensor([0.8] + [0.2 / (num_labels - 1)] * (num_labels - 1), dtype=torch.float64)
 
 
-def smoothed_loss(logits, classes, labels):
-    """One-Million-Way, Eq. 3, for each sample."""
-    y = torch.zeros_like(logits).scatter(1, classes, labels.expand(classes.shape))
-    return logits.logsumexp(1) - (logits + y.log()).logsumexp(1)
+def expected_losses(logits, classes, margin=0.0, uniform_smoothing=0.0):
+    """Of each sample: cross-entropy, or with several labels One-Million-Way, Eq. 3; logits of -inf are not there."""
+    logits = logits - F.one_hot(classes[:, 0], logits.shape[1]).to(logits) * margin
+    labels = smooth_labels(classes.shape[1])
+    if labels is None:
+        losses = F.cross_entropy(logits, classes[:, 0], reduction='none')
+    else:
+        y = torch.zeros_like(logits).scatter(1, classes, labels.expand(classes.shape))
+        losses = logits.logsumexp(1) - (logits + y.log()).logsumexp(1)
+    there = logits > -torch.inf
+    of_all = (logits.logsumexp(1, True) - logits).where(there, 0).sum(1) / there.sum(1)
+    return (1 - uniform_smoothing) * losses + uniform_smoothing * of_all
 
 
 def full_logits(features, weight, cosine):
@@ -48,7 +56,7 @@ def samples(features, cosine):
     return (F.normalize(features, dim=1) if cosine else features) / TEMPERATURE
 
 
-def on_a_rank(rank, world_size, cosine, chunk_rows, kept_bytes, num_labels, max_logit):
+def on_a_rank(rank, world_size, cosine, chunk_rows, kept_bytes, num_labels, max_logit, margin, uniform):
     softmax._CHUNK_ROWS, softmax._KEPT_BYTES = chunk_rows, kept_bytes
     features, weight, classes = problem(num_labels)
     ranks = Ranks.of_world()
@@ -58,28 +66,30 @@ def on_a_rank(rank, world_size, cosine, chunk_rows, kept_bytes, num_labels, max_
     active = torch.arange(len(rows)) < len(block)
     gathered = samples(gather_features(mine, ranks, rows.dtype).flatten(0, 1), cosine)
     local = torch.where(block.contains(classes), classes - block.start, -1)
-    losses = sharded_softmax_loss(gathered, rows, local, smooth_labels(num_labels), active, cosine, max_logit, ranks)
+    losses = sharded_softmax_loss(gathered, rows, local, smooth_labels(num_labels), active, cosine, max_logit, ranks,
+                                  margin, uniform)
     (losses * torch.arange(12)).sum().backward()
     assert rows.grad[-1].eq(0).all()
     return losses.detach(), mine.grad, rows.grad[:-1]
 
 
-@pytest.mark.parametrize('world_size, cosine, chunk_rows, kept_bytes, num_labels, max_logit', [
-    (1, False, 2, 0, 1, None), (3, False, 2, 0, 1, None), (6, True, 4096, 1 << 20, 1, 1 / TEMPERATURE),
-    (1, True, 2, 0, 6, 1 / TEMPERATURE), (2, True, 4096, 1 << 20, 6, None), (3, True, 2, 0, 6, 1 / TEMPERATURE)])
-def test_equals_the_loss_over_all_rows(monkeypatch, world_size, cosine, chunk_rows, kept_bytes, num_labels, max_logit):
+@pytest.mark.parametrize('world_size, cosine, chunk_rows, kept_bytes, num_labels, max_logit, margin, uniform', [
+    (1, False, 2, 0, 1, None, 0.0, 0.0), (3, False, 2, 0, 1, None, 0.0, 0.8),
+    (6, True, 4096, 1 << 20, 1, 1 / TEMPERATURE, 0.0, 0.0), (1, True, 2, 0, 6, 1 / TEMPERATURE, 1.5, 0.1),
+    (2, True, 4096, 1 << 20, 6, None, 0.0, 0.0), (3, True, 2, 0, 6, 1 / TEMPERATURE, 0.0, 0.0),
+    (2, True, 2, 0, 1, 1 / TEMPERATURE, 1.5, 0.0), (3, True, 4096, 1 << 20, 6, 1 / TEMPERATURE, 0.7, 0.3)])
+def test_equals_the_loss_over_all_rows(monkeypatch, world_size, cosine, chunk_rows, kept_bytes, num_labels, max_logit,
+                                       margin, uniform):
     for name in ('_CHUNK_ROWS', '_KEPT_BYTES'):  # what a single rank, which runs here, changes
         monkeypatch.setattr(softmax, name, getattr(softmax, name))
     features, weight, classes = problem(num_labels)
     features.requires_grad_()
     weight.requires_grad_()
     logits = full_logits(features, weight, cosine)
-    expected = F.cross_entropy(logits, classes[:, 0], reduction='none')
-    if num_labels > 1:
-        expected = smoothed_loss(logits, classes, smooth_labels(num_labels))
+    expected = expected_losses(logits, classes, margin, uniform)
     (expected * torch.arange(12)).sum().backward()
 
-    results = run_ranks(on_a_rank, world_size, cosine, chunk_rows, kept_bytes, num_labels, max_logit)
+    results = run_ranks(on_a_rank, world_size, cosine, chunk_rows, kept_bytes, num_labels, max_logit, margin, uniform)
     for losses, _, _ in results:
         torch.testing.assert_close(losses, expected.detach(), rtol=0, atol=1e-12)
     # DistributedDataParallel averages over the ranks what comes back multiplied by their number
@@ -90,9 +100,10 @@ def test_equals_the_loss_over_all_rows(monkeypatch, world_size, cosine, chunk_ro
 
 @given(num_samples=st.integers(1, 9), num_rows=st.integers(1, 40), chunk_rows=st.integers(1, 12), keep=st.booleans(),
        cosine=st.booleans(), num_labels=st.integers(1, 5), share_active=st.sampled_from([None, 0.1, 0.6]),
-       scale=st.sampled_from([1e-3, 1.0, 40.0]), bounded=st.booleans(), seed=st.integers(0, 99))
+       scale=st.sampled_from([1e-3, 1.0, 40.0]), bounded=st.booleans(), margin=st.sampled_from([0.0, 2.0]),
+       uniform=st.sampled_from([0.0, 0.8]), seed=st.integers(0, 99))
 def test_any_chunks_labels_and_active_rows(num_samples, num_rows, chunk_rows, keep, cosine, num_labels, share_active,
-                                           scale, bounded, seed):
+                                           scale, bounded, margin, uniform, seed):
     generator = torch.Generator().manual_seed(seed)
     # logits of up to 40 * 40 * 5: exponentials overflow unless the maximum is taken off
     features, weight = (scale * torch.randn(n, CHANNELS, dtype=torch.float64, generator=generator)
@@ -110,9 +121,7 @@ def test_any_chunks_labels_and_active_rows(num_samples, num_rows, chunk_rows, ke
     max_logit = logits.abs().max().item() if bounded else None
     if active is not None:
         logits = logits.masked_fill(~active, -torch.inf)
-    expected = F.cross_entropy(logits, classes[:, 0], reduction='none')
-    if num_labels > 1:
-        expected = smoothed_loss(logits, classes, labels)
+    expected = expected_losses(logits, classes, margin, uniform)
     slots = classes if active is None else classes.where(active[classes], -1)
     expected_grads = torch.autograd.grad((expected * scales).sum(), inputs)
 
@@ -120,7 +129,7 @@ def test_any_chunks_labels_and_active_rows(num_samples, num_rows, chunk_rows, ke
         patch.setattr(softmax, '_CHUNK_ROWS', chunk_rows)
         patch.setattr(softmax, '_KEPT_BYTES', 1 << 30 if keep else 0)
         losses = sharded_softmax_loss(samples(features, cosine), weight, slots, labels, active, cosine, max_logit,
-                                      empty=Scratch().empty)
+                                      None, margin, uniform, empty=Scratch().empty)
         torch.testing.assert_close(losses, expected, rtol=1e-12, atol=1e-11)
         grads = torch.autograd.grad((losses * scales).sum(), inputs, retain_graph=True)
         torch.testing.assert_close(grads, expected_grads, rtol=1e-9, atol=1e-11)
@@ -223,15 +232,17 @@ def test_all_rows_but_two_inactive(length, max_logit):
 
 @pytest.mark.parametrize('keep', [True, False])
 @pytest.mark.parametrize('max_logit', [1 / TEMPERATURE, None])
-def test_a_sample_without_labels(monkeypatch, max_logit, keep):
+@pytest.mark.parametrize('uniform', [0.0, 0.3])
+def test_a_sample_without_labels(monkeypatch, uniform, max_logit, keep):
     """Its loss is infinite; left out, it leaves nothing behind."""
     monkeypatch.setattr(softmax, '_KEPT_BYTES', 1 << 30 if keep else 0)
     features, weight, classes = problem(3)
     inputs = [features.requires_grad_(), weight.requires_grad_()]
     slots = classes.index_fill(0, torch.tensor([5]), -1)
     there = torch.arange(12) != 5
-    losses = sharded_softmax_loss(samples(features, True), weight, slots, smooth_labels(3), max_logit=max_logit)
-    expected = smoothed_loss(full_logits(features, weight, True), classes, smooth_labels(3))[there]
+    losses = sharded_softmax_loss(samples(features, True), weight, slots, smooth_labels(3), max_logit=max_logit,
+                                  margin=0.5, uniform_smoothing=uniform)
+    expected = expected_losses(full_logits(features, weight, True), classes, 0.5, uniform)[there]
     assert losses[5] == torch.inf
     torch.testing.assert_close(losses[there], expected, rtol=0, atol=1e-12)
     grads = torch.autograd.grad(losses.where(there, 0).sum(), inputs)
@@ -254,7 +265,8 @@ def test_half_gradients_are_summed_in_full():
 
 @pytest.mark.parametrize('kept_bytes', [1 << 30, 0])
 @pytest.mark.parametrize('max_logit', [5.0, None])
-def test_the_host_needs_no_value(monkeypatch, max_logit, kept_bytes):
+@pytest.mark.parametrize('margin, uniform', [(0.0, 0.0), (1.0, 0.1)])
+def test_the_host_needs_no_value(monkeypatch, margin, uniform, max_logit, kept_bytes):
     """An accelerator is not waited for: all goes through on the device whose tensors have no values to wait for."""
     monkeypatch.setattr(softmax, '_kept_bytes', lambda device: kept_bytes)
     monkeypatch.setattr(softmax, '_CHUNK_LOGITS', 100)
@@ -263,7 +275,7 @@ def test_the_host_needs_no_value(monkeypatch, max_logit, kept_bytes):
     x = gather_features(features, Ranks(), weight.dtype)[0]
     slots, labels = torch.empty(12, 3, dtype=torch.int64, device='meta'), torch.empty(3, device='meta')
     active = torch.empty(30, dtype=torch.bool, device='meta')
-    losses = sharded_softmax_loss(x, weight, slots, labels, active, True, max_logit)
+    losses = sharded_softmax_loss(x, weight, slots, labels, active, True, max_logit, None, margin, uniform)
     grads = torch.autograd.grad(losses.sum(), (features, weight))
     assert [(grad.shape, grad.dtype) for grad in grads] == [(t.shape, t.dtype) for t in (features, weight)]
 

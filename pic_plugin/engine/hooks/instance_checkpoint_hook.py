@@ -7,28 +7,30 @@ from typing import Any, Optional
 
 import numpy as np
 import torch
-from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 from mmengine.utils import apply_to
+from torch import nn
 
 from pic_plugin.checkpoints.read import find_unsafe, load_tensors_only
-from pic_plugin.datasets import InstanceDataset, SlidingWindowSampler
 from pic_plugin.functional.hashing import hash64
 from pic_plugin.registry import HOOKS
 
 from ..averaged_network import averaged_network, leave_out_rows
-from ..checkpoint_files import SCRATCH, clear_scratch, find_rows, make_way, retire
-from ..checksums import read_sums, sha256, write_sums
-from ..resumed_schedule import progress, resume_schedule
+from ..checkpoint_files import SCRATCH, clear_scratch, find_rows, latest_checkpoint, make_way, point_to, publish, retire
+from ..checksums import add_sums, sha256
+from ..data_identity import data_identity, resume_data
+from ..resumed_schedule import progress, resume_schedule, resume_step
 from ..row_checkpoint import SavedRows, load_rows, save_rows
 from ..saving_check import check_complete, check_validation, check_when
+from ..waiting_gradients import load_gradients, save_gradients
+from .best_network import BestNetworkHook
 from .common import instance_head, unwrapped_model, way_back
 from .knn_hook import KNNHook
 
 
 @HOOKS.register_module()
-class InstanceCheckpointHook(CheckpointHook):
+class InstanceCheckpointHook(BestNetworkHook):
     """mmengine's ``CheckpointHook``, with what instance classification needs of it.
 
     A checkpoint is ``epoch_N.pth`` (network, optimizer, schedulers, log) and the folder ``epoch_N.rows`` that it names,
@@ -37,17 +39,19 @@ class InstanceCheckpointHook(CheckpointHook):
     of it is.  Only then are older checkpoints deleted, those that were written here and still have their names.  One
     that was renamed, moved or copied with its rows is resumed from like any other, and so is a whole work directory.
 
-    All but the rows is saved once before the first iteration, for trial.  Gradients that accumulate are not saved:
-    no checkpoint may fall between the iterations of one optimizer step.
+    All but the rows is saved once before the first iteration, for trial.
+
+    A checkpoint changes nothing in the run that goes on.  A resumed run goes on with the bits of the one that was not
+    interrupted: a checkpoint that falls within an optimizer step has the gradients that wait, the slots of the rows
+    stay as they were, what is random in an iteration is a function of (seed, iteration, rank), and the order of the
+    data is the sampler's.  With another number of ranks, which also share out the gradients, it is the same but for
+    rounding.
 
     Nothing in it is pickled code: it loads with ``weights_only=True``, and a file that does not is not resumed from.
 
-    A resumed run goes on with the bits of the one that was not interrupted: what is random in an epoch is a function of
-    (seed, epoch), and the order of the data is the sampler's.
-
     At the end, ``backbone.pth`` in the work directory is the backbone alone, a dict of tensors.
 
-    ``save_best`` goes by what :class:`KNNHook` measures: ``'knn/top1_k20'``, say.
+    ``save_best`` goes by what :class:`KNNHook` measures, ``'knn/top1_k20'``, say, and saves the network alone.
 
     With ``EMAHook`` the network is averaged, and not the rows: ``state_dict`` and ``backbone.pth`` have the averages.
 
@@ -85,7 +89,7 @@ class InstanceCheckpointHook(CheckpointHook):
             raise ValueError(f'{path} has no rows to resume with; to start from its weights, set '
                              'load_from without resume')
         check_complete(runner, checkpoint, path, unwrapped_model(runner).state_dict())
-        resume_schedule(runner, checkpoint, meta['instance_rows'].pop('progress', None))
+        resume_schedule(runner, checkpoint, meta['instance_rows'].get('progress'))
         scalars = checkpoint['message_hub']['log_scalars']
         for name, (values, counts) in scalars.items():
             scalars[name] = HistoryBuffer(values.tolist(), counts.tolist())
@@ -96,8 +100,8 @@ class InstanceCheckpointHook(CheckpointHook):
         """Check that resuming is exact, and read the rows.
 
         Raises:
-            ValueError: if the data set is another one than the checkpoint's, or checkpoints would fall between the
-                iterations of one optimizer step, or into an epoch, or what is to be measured cannot be.
+            ValueError: if the data set is another one than the checkpoint's, or its optimizer step cannot be gone on
+                with, or checkpoints would fall into an epoch, or what is to be measured cannot be.
         """
         before = [hook for hook in runner.hooks[:runner.hooks.index(self)] if isinstance(hook, KNNHook)]
         check_validation(runner, unwrapped_model(runner), self, [name for hook in before for name in hook.names])
@@ -109,8 +113,7 @@ class InstanceCheckpointHook(CheckpointHook):
         out_dir = Path(self.out_dir)
         here = self._to_restore is not None and self._to_restore[0].resolve().parent == out_dir.resolve()
         self._kept = list(kept) if here else []  # the numbers in the names of this folder's checkpoints, the last ones
-        self._stay_in(out_dir)
-        self._data = _data_identity(runner)
+        self._data = data_identity(runner)
         if self._to_restore is not None:
             self._restore(runner, *self._to_restore)
             self._to_restore = None
@@ -119,7 +122,7 @@ class InstanceCheckpointHook(CheckpointHook):
         ranks.barrier()
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[Any] = None) -> None:
-        """Seed what the model draws (dropout, ...) by (seed, epoch, rank), once the epoch's loader is up.
+        """Seed what the model draws (dropout, ...) by (seed, iteration, rank).
 
         Raises:
             ValueError: before the first iteration, if a checkpoint could not be saved.
@@ -127,22 +130,10 @@ class InstanceCheckpointHook(CheckpointHook):
         if not self._tried:
             self._try_to_save(runner)
             self._tried = True
-        if batch_idx == 0:
-            seed = int(hash64(runner.seed, runner.epoch, runner.rank))
-            random.seed(seed)
-            np.random.seed(seed & 0xFFFFFFFF)
-            torch.manual_seed(seed)
-
-    def after_train_epoch(self, runner: Runner) -> None:
-        """Save the best network, by what neighbours say of it, and the checkpoint that is due."""
-        metrics = {name: value for hook in runner.hooks if isinstance(hook, KNNHook)
-                   for name, value in hook.measured.items()}
-        if metrics and runner.val_loop is None:
-            # with a checkpoint known, mmengine would save another one, rows and all, for what the next one has anyway
-            last_ckpt, self.last_ckpt = self.last_ckpt, None  # type: ignore[has-type]
-            self._save_best_checkpoint(_AtItsEnd(runner), metrics)
-            self.last_ckpt = last_ckpt
-        super().after_train_epoch(runner)
+        seed = int(hash64(runner.seed, runner.iter, runner.rank))
+        random.seed(seed)
+        np.random.seed(seed & 0xFFFFFFFF)
+        torch.manual_seed(seed)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Replace what would have to be pickled by tensors.
@@ -171,13 +162,10 @@ class InstanceCheckpointHook(CheckpointHook):
                 state = {name: tensor.to('cpu', copy=True)
                          for name, tensor in unwrapped_model(runner).backbone.state_dict().items()}
             torch.save(state, path.with_suffix('.partial'))
-            _publish(path.with_suffix('.partial'), path)
+            publish(path.with_suffix('.partial'), path)
             runner.logger.info(f'The backbone alone is saved to {path}')
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
-        if not runner.optim_wrapper.should_update():  # the best one of a validation: others are never due here
-            runner.logger.warning('no checkpoint is written between the iterations of an optimizer step')
-            return
         head = instance_head(runner)
         with way_back(runner):
             head.check_finite()
@@ -195,6 +183,9 @@ class InstanceCheckpointHook(CheckpointHook):
         num_steps = len(runner.optim_wrapper.step_log)
         saved = save_rows(partial / rows_name, rows, num_steps, ranks, self._last_saved)
         self._last_saved = saved._replace(folder=out_dir / rows_name)
+        at = progress(runner, meta['epoch'])
+        if at['step'][0]:
+            save_gradients(saved.folder, rows, _network(runner), ranks)
 
         if self.max_keep_ckpts > 0:
             self._kept = [old for old in self._kept if old != step] + [step]
@@ -203,16 +194,15 @@ class InstanceCheckpointHook(CheckpointHook):
         self.last_ckpt = str(out_dir / name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
         meta = {**meta, 'instance_rows': {'folder': rows_name, 'num_steps': num_steps, 'segments': saved.segments,
-                                          'progress': progress(runner),
-                                          **self._data, **shared}}
+                                          'num_ranks': ranks.size, 'progress': at, **self._data, **shared}}
         self._write(runner, name, meta)
         if runner.rank == 0:
-            write_sums(saved.folder, {**read_sums(saved.folder), f'../{name}': sha256(partial / name)})
+            add_sums(saved.folder, {f'../{name}': sha256(partial / name)})
             if (kept := make_way(out_dir / name)) is not None:
                 runner.logger.warning(f'{out_dir / name} was there and is not of this training: it is now {kept}')
-            _publish(partial / rows_name, out_dir / rows_name)
-            _publish(partial / name, out_dir / name)
-            _point(runner, self.last_ckpt)
+            publish(partial / rows_name, out_dir / rows_name)
+            publish(partial / name, out_dir / name)
+            point_to(Path(runner.work_dir), out_dir / name)
             self._remove_old(out_dir)
         # rank 0's files may take longer than NCCL lets the others wait; the host's group has more patience
         ranks.barrier()
@@ -248,51 +238,35 @@ class InstanceCheckpointHook(CheckpointHook):
 
     def _latest(self, runner: Runner) -> Optional[Path]:
         """What ``last_checkpoint`` leads to: a path, which is another one if the work directory was moved or copied."""
-        if not Path(runner.work_dir, 'last_checkpoint').is_file():
+        work_dir = Path(runner.work_dir)
+        out_dir = work_dir if self.out_dir is None else Path(self.out_dir, work_dir.name)
+        if (latest := latest_checkpoint(work_dir, out_dir)) is None:
             return None
-        named = Path(find_latest_checkpoint(runner.work_dir))
-        out_dir = Path(runner.work_dir) if self.out_dir is None else Path(self.out_dir, Path(runner.work_dir).name)
-        latest = out_dir / named.name
-        if not latest.is_file():
-            raise ValueError(f'{runner.work_dir}/last_checkpoint names {named.name}, and {out_dir} has no such file; '
-                             'name the checkpoint to go on from: --resume PATH, or load_from=PATH with resume=True')
-        if runner.rank == 0 and latest != named:
-            _point(runner, str(latest))
-        return latest
-
-    def _stay_in(self, out_dir: Path) -> None:
-        """Look for the best checkpoints, which mmengine removes for better ones, in this folder alone."""
-        if (best := getattr(self, 'best_ckpt_path', None)) is not None:
-            self.best_ckpt_path = str(out_dir / Path(best).name)
-        for metric, path in getattr(self, 'best_ckpt_path_dict', {}).items():
-            self.best_ckpt_path_dict[metric] = path and str(out_dir / Path(path).name)
+        if not (own := out_dir / latest.name).is_file():
+            raise ValueError(f'{work_dir}/last_checkpoint names {latest.name}, and {out_dir} has no such file; name '
+                             'the checkpoint to go on from: --resume PATH, or load_from=PATH with resume=True')
+        if runner.rank == 0:
+            point_to(work_dir, own)
+        return own
 
     def _restore(self, runner: Runner, checkpoint: Path, saved: dict[str, Any]) -> None:
-        num_instances, ranks, rows, *_ = instance_head(runner).allocated
-        data = self._data
-        if saved['num_instances'] != num_instances:
-            raise ValueError(f'the checkpoint is of a data set of {saved["num_instances"]} images, got one of '
-                             f'{num_instances}; resume with the data that training started with')
-        if saved['fingerprint'] != data['fingerprint']:
-            raise ValueError("the data set's files have other names or another order than the checkpoint's, so rows "
-                             'would get the wrong images; resume with the data that training started with')
-        if data['stream'] and saved['stream']:
-            data['stream']['seed'] = runner.train_dataloader.sampler.seed = saved['stream']['seed']
-            if data['stream'] != saved['stream']:
-                runner.logger.warning(f'the order of the data changes from {saved["stream"]} to {data["stream"]}')
-        self._last_saved = SavedRows(find_rows(checkpoint, saved['folder']), saved['num_steps'], saved['segments'])
+        _, ranks, rows, *_ = instance_head(runner).allocated
+        resume_data(runner, self._data, saved)
+        gradients_wait = resume_step(runner, saved['progress'])
+        digest = ranks.all_gather_object(sha256(checkpoint) if ranks.rank == 0 else '')[0]
+        folder = find_rows(checkpoint, saved['folder'], digest)
+        self._last_saved = SavedRows(folder, saved['num_steps'], saved['segments'])
         template = rows.read(torch.arange(0))
-        rows.restore(load_rows(self._last_saved, rows.block, template, ranks, checkpoint), saved)
+        rows.restore(load_rows(self._last_saved, rows.block, template, ranks, digest), saved)
+        if gradients_wait:
+            load_gradients(folder, rows, _network(runner), ranks, saved['num_ranks'])
 
 
-class _AtItsEnd:
-    """A runner whose epoch is over, as it is when mmengine validates."""
-
-    def __init__(self, runner: Runner) -> None:
-        self._runner, self.epoch = runner, runner.epoch + 1
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._runner, name)
+def _network(runner: Runner) -> dict[str, nn.Parameter]:
+    """All that is trained but the rows."""
+    rows = instance_head(runner).weight
+    return {name: parameter for name, parameter in unwrapped_model(runner).named_parameters()
+            if parameter.requires_grad and parameter is not rows}
 
 
 def _to_resume(runner: Runner) -> Optional[str]:
@@ -300,31 +274,6 @@ def _to_resume(runner: Runner) -> Optional[str]:
     return runner._load_from if runner._resume else None
 
 
-def _data_identity(runner: Runner) -> dict[str, Any]:
-    """What says which image belongs to which row, and which comes when."""
-    dataset, sampler = runner.train_dataloader.dataset, runner.train_dataloader.sampler
-    stream = None
-    if isinstance(sampler, SlidingWindowSampler):
-        stream = {name: getattr(sampler, name) for name in ('seed', 'window_size', 'window_stride', 'reshuffle')}
-    return {'num_instances': len(dataset), 'stream': stream,
-            'fingerprint': dataset.fingerprint() if isinstance(dataset, InstanceDataset) else None}
-
-
 def _rows_name(checkpoint: str, suffix: int) -> str:
     return Path(checkpoint).stem + '.rows' + (f'-{suffix}' if suffix else '')
 
-
-def _point(runner: Runner, checkpoint: str) -> None:
-    """Have ``last_checkpoint`` name a file."""
-    pointer = Path(runner.work_dir, 'last_checkpoint')
-    pointer.with_suffix('.partial').write_text(checkpoint)
-    _publish(pointer.with_suffix('.partial'), pointer)
-
-
-def _publish(partial: Path, path: Path) -> None:
-    """Give what is complete its name; it is on the disk before the name is."""
-    for folder_or_file in (*partial.rglob('*'), partial, path.parent):
-        descriptor = os.open(folder_or_file, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
-    os.replace(partial, path)

@@ -109,7 +109,7 @@ class InstanceRowsHook(Hook):
         """
         for group in runner.optim_wrapper.optimizer.param_groups:
             for name in ('lr', 'momentum', 'weight_decay'):
-                if not math.isfinite(group[name]):
+                if name in group and not math.isfinite(group[name]):  # not every optimizer has all of them
                     raise ValueError(f'{name} must be finite, got {group[name]} at iteration {runner.iter}; '
                                      'check optim_wrapper.optimizer and param_scheduler')
         samples = data_batch['data_samples']  # type: ignore[index]

@@ -6,6 +6,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from pic_plugin.arguments import check_positive
 from pic_plugin.evaluation.features import extract_features
 from pic_plugin.evaluation.knn import knn_votes
 from pic_plugin.progress import Report
@@ -37,7 +38,7 @@ class KNNHook(Hook):
         measured (dict): it, after an epoch; empty where it was not due.
 
     Raises:
-        ValueError: if a number is not positive, or, when training starts, a k larger than the bank.
+        ValueError: if a number is of another kind or not positive, or, when training starts, a k larger than the bank.
     """
 
     priority = 'LOW'
@@ -48,10 +49,12 @@ class KNNHook(Hook):
                  num_neighbors: Sequence[int] = (20, 200),
                  temperature: float = 0.07,
                  interval: int = 1) -> None:
-        for name, value in (('num_neighbors', min(num_neighbors)), ('temperature', temperature),
-                            ('interval', interval)):
-            if value <= 0:
-                raise ValueError(f'{name} must be positive, got {value}')
+        if not isinstance(num_neighbors, Sequence) or not num_neighbors:
+            raise ValueError(f'num_neighbors must be one number or more in brackets, got {num_neighbors!r}')
+        for k in num_neighbors:
+            check_positive(int, num_neighbors=k)
+        check_positive(float, temperature=temperature)
+        check_positive(int, interval=interval)
         self._configs = bank_dataloader, query_dataloader
         self.num_neighbors, self.temperature, self.interval = tuple(num_neighbors), temperature, interval
         self.names = tuple(f'knn/top1_k{k}' for k in self.num_neighbors)

@@ -1,14 +1,10 @@
 """--cfg-options: paths are texts, all else is mmengine's."""
 import argparse
-import sys
 
 import pytest
 from mmengine.config import DictAction
 
-from tests.tiny import ROOT
-
-sys.path.insert(0, str(ROOT / 'tools'))
-from options import ConfigOptions
+from pic_plugin.commands.options import ConfigOptions
 
 ROOT_KEY = 'train_dataloader.dataset.data_root'
 

@@ -1,0 +1,3 @@
+_base_ = './moco_12k_10e.py'
+
+train_cfg = dict(max_epochs=20)

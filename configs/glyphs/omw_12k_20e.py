@@ -1,0 +1,12 @@
+# full instance classification: all classes, each image once per epoch, prior and smoothing
+_base_ = ['../_base_/glyphs.py', '../_base_/instance_runtime.py']
+
+model = dict(
+    type='PIC',
+    head=dict(
+        type='CosineInstanceHead', in_channels=64, num_negatives=None, temperature=0.15, label_smoothing=0.2,
+        num_hard_classes=10))
+train_dataloader = dict(sampler=dict(type='SlidingWindowSampler', window_size=None, window_stride=None))
+optim_wrapper = dict(type='WeightCorrectingOptimWrapper', optimizer=dict(fused=True))
+default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=-1))
+custom_hooks = [*_base_.custom_hooks, dict(type='ContrastivePriorHook')]

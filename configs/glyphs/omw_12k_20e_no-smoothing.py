@@ -1,0 +1,3 @@
+_base_ = './omw_12k_20e.py'
+
+model = dict(head=dict(label_smoothing=0.0))

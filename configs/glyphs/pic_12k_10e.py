@@ -1,0 +1,3 @@
+_base_ = './pic_12k_20e.py'
+
+train_cfg = dict(max_epochs=10)

@@ -1,0 +1,3 @@
+_base_ = './pic_all_5e.py'
+
+train_cfg = dict(max_epochs=10)

@@ -1,0 +1,3 @@
+_base_ = './simclr_12k_10e.py'
+
+optim_wrapper = dict(optimizer=dict(lr=0.24))
