@@ -42,8 +42,9 @@ class Family(NamedTuple):
 
 
 def config_paths(root: Path) -> list[Path]:
-    """All configs, from the root, but for those that others are built from."""
-    return sorted(path.relative_to(root) for path in (root / 'configs').rglob('*.py') if '_base_' not in path.parts)
+    """All configs, from the root, but for those that others are built from, and experiments that a tables.yml lists."""
+    return sorted(path.relative_to(root) for path in (root / 'configs').rglob('*.py')
+                  if '_base_' not in path.parts and not (path.parent / 'tables.yml').exists())
 
 
 def read_zoo(root: Path) -> list[Family]:

@@ -106,7 +106,7 @@ def test_all_tables_of_pic_are_there():
     table4 = {f'{n}e{order}' for n in (50, 100, 200, 400, 1600) for order in ('', '_epoch-based')}
     table10 = {f'{n}e_in11k{order}' for n in (25, 50, 100) for order in ('', '_epoch-based')}
     assert names == table1 | table2 | table3 | table4 | table10 | {
-        '100e_2views', '200e_2views', '200e_multicrop-1x160-3x96'}
+        '100e_2views', '200e_2views', '200e_multicrop-1x160-3x96', 'pic_r50_1xb512_200e_forget'}
 
 
 @pytest.mark.parametrize('path', TWO_BRANCHES, ids=lambda path: path.stem)

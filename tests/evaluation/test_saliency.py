@@ -1,8 +1,11 @@
 import pytest
 import torch
+from mmengine.registry import init_default_scope
+from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import nn
 
+import pic_plugin.models  # noqa: F401  (registers PIC)
 from pic_plugin.evaluation.saliency import accuracy_by_overlap, baselines, saliency_of
 from pic_plugin.functional.saliency import overlap, saliency_map
 
@@ -93,3 +96,20 @@ def test_accuracy_of_groups():
 
 def test_more_groups_than_images():
     assert accuracy_by_overlap(torch.tensor([0.5, 0.4]), torch.tensor([True, False])).accuracy.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize('backbone, places', [
+    (dict(type='SwinTransformer', img_size=32, drop_path_rate=0.0, window_size=2, patch_size=2,
+          arch=dict(embed_dims=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 1, 1])), 2),
+    (dict(type='VisionTransformer', img_size=32, patch_size=8, out_type='featmap',
+          arch=dict(embed_dims=8, num_layers=1, num_heads=1, feedforward_channels=8)), 4),
+], ids=lambda backbone: backbone['type'] if isinstance(backbone, dict) else '')
+def test_transformers(backbone, places):
+    init_default_scope('mmpretrain')
+    model = MODELS.build(dict(type='PIC', backbone=backbone, head=dict(type='CosineInstanceHead'),
+                              data_preprocessor=dict(type='SelfSupDataPreprocessor', mean=[127.0] * 3, std=[64.0] * 3)))
+    images = torch.randint(0, 256, (2, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+    samples = [DataSample(metainfo=dict(sample_idx=i)) for i in range(2)]
+    maps, = saliency_of([model], [{'inputs': images, 'data_samples': samples}]).maps
+    assert maps.shape == (2, places, places)
+    torch.testing.assert_close(maps.sum((1, 2)), torch.ones(2))

@@ -40,7 +40,6 @@ def test_metadata_are_the_configs(entry):
     assert entry.metadata['Training Data']
 
 
-@pytest.mark.skipif(not (ROOT / 'configs/glyphs').is_dir(), reason='the runs in small are not here')
 def test_what_was_run_in_small_is_a_config():
     configs = {path.stem for path in (ROOT / 'configs/glyphs').glob('*.py')}
     assert not [entry.name for entry in ENTRIES if entry.in_small and entry.in_small not in configs]
