@@ -2,7 +2,7 @@
 
 Training takes it in place of the folder, and a run that began with the folder goes on with it:
 train_dataloader.dataset.data_root=OUT.pack.  The images are copied as they are, or shrunk (--short-side) and encoded
-again (--quality), by as many processes as there are cores.  A pack that was stopped is gone on with by the same command.
+again (--quality), by as many processes as there are cores.  The same command goes on with a pack that was stopped.
 """
 import argparse
 import multiprocessing
@@ -89,9 +89,14 @@ class _Worker:
     def start(cls, *settings: object) -> None:
         cls.images, cls.short_side, cls.quality = settings  # type: ignore[assignment]
         cv2.setNumThreads(0)
+        threading.Thread(target=cls.end_with_parent, daemon=True).start()
+
+    @staticmethod
+    def end_with_parent() -> None:
         parent = multiprocessing.parent_process()
         assert parent is not None
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()  # killed: nobody waits
+        parent.join()
+        os._exit(1)
 
     @classmethod
     def run(cls, start: int) -> list[tuple[bytes, bool]]:

@@ -154,7 +154,7 @@ class ArchiveBackend(BaseStorageBackend):
 
     def get_text(self, filepath: Union[str, Path], encoding: str = 'utf-8') -> str:
         """The content of a file of text."""
-        return self.get(filepath).decode(encoding)
+        return io.TextIOWrapper(io.BytesIO(self.get(filepath)), encoding).read()
 
     def exists(self, filepath: Union[str, Path]) -> bool:
         """Whether there is such a file, or such a folder."""

@@ -60,6 +60,17 @@ def test_ranks_that_share_no_folder():
     assert out[0] == out[1] and "a machine's ranks must share a folder for files that pass" in out[0]
 
 
+def by_a_worker(rank, world_size, folder):
+    init_default_scope('mmpretrain')
+    if rank == 0:
+        with patch('pic_plugin.datasets.once_per_machine.get_worker_info', lambda: object()):
+            return len(InstanceDataset(folder))
+
+
+def test_a_worker_of_a_rank_asks_nobody(tmp_path):
+    assert run_ranks(by_a_worker, 2, str(write_images(tmp_path, 4))) == [4, None]
+
+
 def test_nothing_is_left_behind(tmp_path, monkeypatch):
     monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
     (tmp_path / 'one').mkdir()

@@ -20,9 +20,9 @@ class DataWaitHook(Hook):
     """Says after some iterations how many images a second there are, and whether loader or step is waited for.
 
     It goes by what ``IterTimerHook`` logs, ``data_time`` and ``time``: by the host's clock, without waiting for the
-    device, which the host is at most a step ahead of.  While training waits for the loader, the rate is the loader's; the
-    step's is not below what would be left without the wait, and may be above.  The batches that the workers had ready
-    before are not counted.
+    device, which the host is at most a step ahead of.  While training waits for the loader, the rate is the loader's,
+    and the step's is at most what would be left without the wait: the device may work on meanwhile.  The batches that
+    the workers had ready before are not counted.
 
     Args:
         num_iters: the number of iterations.
@@ -71,7 +71,7 @@ def _said(rate: float, share: float) -> str:
     text = f'{rate:.0f} images a second; {share:.0%} of the time goes by waiting for data'
     if share < _SMALL_SHARE:
         return f'{text}: the step takes the time, and the loader keeps up'
-    return f'{text}: that is what the loader gives, and the step could take {rate / max(1 - share, 0.01):.0f}'
+    return f'{text}: that is what the loader gives, and the step could take up to {rate / max(1 - share, 0.01):.0f}'
 
 
 def _advice(loader: Any, num_local: int) -> str:
