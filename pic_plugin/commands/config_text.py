@@ -5,7 +5,7 @@ from typing import Any
 
 _WIDTH = 120
 _SECTIONS = {
-    'images': ('train_dataloader', ),
+    'images': ('train_dataloader', 'test_pipeline'),
     'network': ('model', ),
     'optimizer and schedule': ('optim_wrapper', 'param_scheduler', 'auto_scale_lr', 'train_cfg'),
     'log, checkpoints, and what else happens on the way': ('default_hooks', 'custom_hooks', 'visualizer', 'log_level'),
