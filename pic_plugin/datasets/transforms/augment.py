@@ -65,8 +65,8 @@ class Augment(BaseTransform):
     def _view(self, image: np.ndarray, draws: Draws) -> np.ndarray:
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape[2:] not in ((), (3, )):
             given = f'{image.dtype} {list(image.shape)}' if hasattr(image, 'dtype') else type(image).__name__
-            raise ValueError(f'Augment needs images of bytes, [H, W] or [H, W, 3], got {given}; let it come right after '
-                             'the loader')
+            raise ValueError(f'Augment needs images of bytes, [H, W] or [H, W, 3], got {given}; let it come right '
+                             'after the loader')
         height, width = image.shape[:2]
         if image.ndim == 3 and not image.flags.c_contiguous:
             image = cv2.merge([image[..., channel] for channel in range(3)])  # as OpenCV wants it
