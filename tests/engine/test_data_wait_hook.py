@@ -42,7 +42,7 @@ def test_the_step_is_waited_for():
         '16 images a second; 2% of the time goes by waiting for data: the step takes the time, and the loader keeps up']
 
 
-def test_the_loader_is_waited_for():
+def test_the_loader_is_waited_for(monkeypatch):
     start = ('10 images a second; 75% of the time goes by waiting for data: that is what the loader gives, and the '
              'step could take up to 40; ')
     times = [(0.6, 0.8)] * 3
@@ -52,6 +52,8 @@ def test_the_loader_is_waited_for():
         start + 'set train_dataloader.num_workers=4: this machine has 4 cores, and 0 workers for all of its ranks']
     pack = 'all 2 cores load images (2 workers): pack them with tools/pack_images.py --short-side 512 --quality 85'
     assert said(FIRST + times, cores=2) == [start + pack]
+    assert said(FIRST + times, cores=2, pipeline='Compose(ColorJitter())') == [start + pack]
+    monkeypatch.setattr('pic_plugin.engine.hooks.data_wait_hook.get_device', lambda: 'cuda')
     assert said(FIRST + times, cores=2, pipeline='Compose(ColorJitter())') == [
         start + pack + ', and have the device change colours, as configs/_base_/imagenet_instances.py does']
 

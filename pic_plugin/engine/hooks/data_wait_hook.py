@@ -2,6 +2,7 @@
 import os
 from typing import Any, Optional
 
+from mmengine.device import get_device
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -80,7 +81,8 @@ def _advice(loader: Any, num_local: int) -> str:
     if workers < cores:
         return (f'set train_dataloader.num_workers={cores // num_local}: this machine has {cores} cores, and {workers} '
                 'workers for all of its ranks')
-    on_cpu = any(name in repr(getattr(loader.dataset, 'pipeline', '')) for name in _COLOURS)
+    pipeline = repr(getattr(loader.dataset, 'pipeline', ''))
+    on_cpu = get_device() != 'cpu' and any(name in pipeline for name in _COLOURS)
     return (f'all {cores} cores load images ({workers} workers): pack them with tools/pack_images.py --short-side 512 '
             '--quality 85' + (', and have the device change colours, as configs/_base_/imagenet_instances.py does'
                               if on_cpu else ''))
