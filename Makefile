@@ -21,11 +21,11 @@ help:
 
 # mmcv without compiled ops, built in an environment without torch; past pip's cache, which would take this wheel for one
 # with ops later
-.venv/.quickstart: requirements/torch.txt requirements/onedl.txt requirements/evaluation.txt setup.py
+.venv/.quickstart: requirements/torch.txt requirements/onedl.txt requirements/views.txt requirements/evaluation.txt setup.py
 	$(PYTHON) -m venv .venv
 	.venv/$(PIP) -r requirements/torch.txt 'setuptools>=77,<81' wheel
 	.venv/$(PIP) --no-cache-dir $$(grep ^onedl-mmcv requirements/onedl.txt)
-	.venv/$(PIP) -r requirements/onedl.txt -r requirements/evaluation.txt
+	.venv/$(PIP) -r requirements/onedl.txt -r requirements/views.txt -r requirements/evaluation.txt
 	.venv/$(PIP) --no-build-isolation --no-deps -e .
 	touch $@
 
@@ -33,18 +33,19 @@ help:
 	.venv/$(PIP) -r requirements/tests.txt
 	touch $@
 
-.venv-upstream/.tests: requirements/torch.txt requirements/upstream.txt requirements/evaluation.txt \
-		requirements/tests.txt setup.py
+.venv-upstream/.tests: requirements/torch.txt requirements/upstream.txt requirements/views.txt \
+		requirements/evaluation.txt requirements/tests.txt setup.py
 	$(PYTHON) -m venv .venv-upstream
 	.venv-upstream/$(PIP) -r requirements/torch.txt 'setuptools>=77,<81' wheel
-	.venv-upstream/$(PIP) -r requirements/upstream.txt -r requirements/evaluation.txt -r requirements/tests.txt
+	.venv-upstream/$(PIP) -r requirements/upstream.txt -r requirements/views.txt -r requirements/evaluation.txt \
+		-r requirements/tests.txt
 	.venv-upstream/$(PIP) --no-build-isolation --no-deps -e .
 	touch $@
 
 # mmcv with compiled ops, for detection and segmentation.  The wheel is good for one version of torch and of Python, with
 # or without CUDA, which its name does not say: it stays out of pip's cache, in a folder that does, for all clones
 .venv-downstream/.complete: requirements/torch.txt requirements/onedl.txt requirements/downstream.txt \
-		requirements/evaluation.txt requirements/tests.txt setup.py
+		requirements/views.txt requirements/evaluation.txt requirements/tests.txt setup.py
 	$(PYTHON) -m venv .venv-downstream
 	.venv-downstream/$(PIP) -r requirements/torch.txt 'setuptools>=80,<81' wheel packaging ninja psutil
 	set -e; export PATH="$$PWD/.venv-downstream/bin:$$PATH"; \
@@ -57,8 +58,8 @@ help:
 		mkdir -p "$$wheels"; mv "$$wheels.partial"/* "$$wheels"; rmdir "$$wheels.partial"; \
 		.venv-downstream/$(PIP) --no-index --no-deps --find-links "$$wheels" "$$mmcv"; \
 	fi
-	.venv-downstream/$(PIP) -r requirements/onedl.txt -r requirements/downstream.txt -r requirements/evaluation.txt \
-		-r requirements/tests.txt
+	.venv-downstream/$(PIP) -r requirements/onedl.txt -r requirements/downstream.txt -r requirements/views.txt \
+		-r requirements/evaluation.txt -r requirements/tests.txt
 	.venv-downstream/$(PIP) --no-build-isolation --no-deps -e .
 	touch $@
 

@@ -22,6 +22,6 @@ setup(
     license='Apache-2.0',
     packages=find_packages(include=['pic_plugin', 'pic_plugin.*']),
     python_requires='>=3.10',
-    install_requires=['packaging'],
+    install_requires=['packaging', *requirements('views')],
     extras_require={'onedl': requirements('onedl'), 'upstream': requirements('upstream')},
 )

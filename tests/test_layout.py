@@ -7,9 +7,9 @@ import pytest
 from tests.tiny import ROOT
 
 # each may import itself and what stands before it
-LAYERS = ['arguments', 'host_packages', 'progress', 'registry', 'functional', 'sharding', 'rows', 'evaluation',
-          'visualization', 'datasets', 'models', 'checkpoints', 'engine', 'model_zoo']
-TORCH_ONLY = {'functional', 'sharding'}
+LAYERS = ['arguments', 'host_packages', 'progress', 'registry', 'functional', 'augmentations', 'sharding', 'rows',
+          'evaluation', 'visualization', 'datasets', 'models', 'checkpoints', 'engine', 'model_zoo']
+TORCH_ONLY = {'functional', 'augmentations', 'sharding'}
 FILES = sorted((ROOT / 'pic_plugin').rglob('*.py'))
 
 

@@ -17,10 +17,10 @@ ROOT = Path(__file__).parents[1]
 class TinyBackbone(BaseModule):
     """Two layers on the pixels, in the parameters' precision; no BatchNorm, so that ranks do not matter."""
 
-    def __init__(self, size: int = 8, dropout: float = 0.0) -> None:
+    def __init__(self, size: int = 8, dropout: float = 0.0, in_channels: int = 1) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(size * size, 12), nn.Tanh(), nn.Dropout(dropout),
-                                    nn.Linear(12, 6))
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(in_channels * size * size, 12), nn.Tanh(),
+                                    nn.Dropout(dropout), nn.Linear(12, 6))
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
         return (self.layers(x.to(self.layers[1].weight.dtype)), )

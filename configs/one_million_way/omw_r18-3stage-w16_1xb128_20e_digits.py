@@ -11,7 +11,7 @@ model = dict(
 # the digits as they are, 8 x 8, each once per epoch
 train_dataloader = dict(
     sampler=dict(window_size=None, window_stride=None),
-    dataset=dict(pipeline=[_base_.load, *_base_.view_pipeline, dict(type='PackInputs')]))
+    dataset=dict(pipeline=[_base_.load, _base_.augment, dict(type='PackInputs')]))
 bank_dataloader = dict(dataset=dict(pipeline=[_base_.load, dict(type='PackInputs')]))
 query_dataloader = bank_dataloader
 param_scheduler = [_base_.param_scheduler[0], {**_base_.param_scheduler[1], 'end': max_epochs}]

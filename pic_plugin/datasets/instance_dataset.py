@@ -3,9 +3,9 @@ import os
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 import torch
@@ -14,7 +14,9 @@ from mmengine.fileio import join_path
 from mmengine.logging import print_log
 from mmengine.utils import is_abs
 from mmpretrain.datasets import BaseDataset
+from mmpretrain.datasets.transforms import PackInputs
 
+from pic_plugin.functional.hashing import Draws
 from pic_plugin.progress import counted
 from pic_plugin.registry import DATASETS
 
@@ -25,6 +27,8 @@ from .image_list import ImageList
 from .names import Names, most_frequent
 from .once_per_machine import once_per_machine
 from .sliding_window_sampler import StreamIndex
+from .transforms.augment import DRAWN, DRAWS, Augment, draws_nothing_else
+from .transforms.augmentation import Augmentation
 
 _NUM_STAND_INS = 16
 
@@ -43,6 +47,8 @@ class InstanceDataset(BaseDataset):
       of that: any number of workers or ranks, and a run that was resumed, give the same views.
     - mmcv's ``LoadImageFromFile`` is replaced by :class:`.any_depth.LoadImageOfAnyDepth`: 12 and 16 bits become 0..255,
       and not 0..15.
+    - An :class:`.Augment` before ``PackInputs`` can be computed on the model's device, by
+      :class:`.InstanceDataPreprocessor`.
     - Hidden files and folders are left out, and the log says how many of what kind were.
 
     Args:
@@ -78,6 +84,7 @@ class InstanceDataset(BaseDataset):
         self._roots = [os.fspath(root) for root in roots]
         self.with_label = with_label
         self.extensions = tuple(extension.lower() for extension in extensions)
+        self._handed_over: Optional[Augment] = None
         super().__init__(ann_file, data_prefix=data_prefix, lazy_init=True, **kwargs)
         self.serialize_data = False  # an ImageList is small and shared as it is
         self.pipeline.transforms = [LoadImageOfAnyDepth(transform) if LoadImageOfAnyDepth.can_replace(transform) else
@@ -165,13 +172,33 @@ class InstanceDataset(BaseDataset):
         return data
 
     def _transformed(self, index: int, key: int) -> dict[str, Any]:
-        with seeded(key):
-            data = self.pipeline(self.get_data_info(index))
+        draws = Draws(key)
+        info = {**self.get_data_info(index), DRAWS: draws}
+        # seeding three generators takes longer than all else does for a small image
+        with nullcontext() if all(map(draws_nothing_else, self.pipeline.transforms)) else seeded(key):
+            data = self.pipeline(info)
         if data is None:
             raise ValueError('the pipeline gave None')
         if 'data_samples' not in data:
             raise ValueError("the pipeline must end with dict(type='PackInputs'), and gave no data_samples")
+        if self._handed_over is not None:
+            views = data['inputs'] if isinstance(data['inputs'], list) else [data['inputs']]
+            drawn = self._handed_over.draw(draws, [view.shape[-2:] for view in views])
+            data['data_samples'].set_field(drawn, DRAWN, field_type='metainfo')
         return data
+
+    def hand_over_augmentations(self) -> list[Augmentation]:
+        """Leave the pipeline's :class:`Augment` to a data preprocessor, if only ``PackInputs`` comes after it.
+
+        From then on images come without it, and samples with what it would have drawn for each of their views.
+
+        Returns:
+            list: what is to be done with the views; empty if the pipeline ends otherwise, and does all by itself.
+        """
+        last = self.pipeline.transforms[-2:]
+        if self._handed_over is None and [type(transform) for transform in last] == [Augment, PackInputs]:
+            self._handed_over = self.pipeline.transforms.pop(-2)
+        return self._handed_over.augmentations if self._handed_over is not None else []
 
     def _stand_in(self, index: int, key: int) -> Union[dict[str, Any], None]:
         """Another image that passes the pipeline with the same draws, None if of several none does."""

@@ -54,7 +54,8 @@ def test_settings_are_those_of_appendix_c(path):
     expected = (None, None) if 'epoch-based' in path.stem else (131072, 16384)
     assert (sampler.window_size, sampler.window_stride) == expected
     if 'multicrop' not in path.stem:
-        assert cfg.view_pipeline[0].crop_ratio_range == (0.2, 1.0)
+        assert cfg.train_dataloader.dataset.pipeline[0].crops in (cfg.crop, [cfg.crop] * 2)
+        assert cfg.crop == dict(size=224, scale=(0.2, 1.0))
 
 
 @pytest.mark.parametrize('path', OMW, ids=lambda path: path.stem)

@@ -62,21 +62,26 @@ def folder(tmp_path):
     return folder
 
 
-def views(root, num_workers=0, **kwargs):
+# which reads and decodes by itself
+CROPS = [dict(type='DecodeCropResize', crops=dict(size=8)), dict(type='PackInputs')]
+
+
+def views(root, num_workers=0, pipeline=PIPELINE):
     loader = Runner.build_dataloader(dict(
         batch_size=4, num_workers=num_workers,
         sampler=dict(type='SlidingWindowSampler', window_size=6, window_stride=3),
         collate_fn=dict(type='default_collate'),
-        dataset=dict(type='InstanceDataset', data_root=str(root), pipeline=PIPELINE, **kwargs)), seed=1)
+        dataset=dict(type='InstanceDataset', data_root=str(root), pipeline=pipeline)), seed=1)
     return loader.dataset, torch.cat([batch['inputs'] for batch in loader])
 
 
 @pytest.mark.parametrize('kind', KINDS)
-def test_an_archive_is_as_good_as_its_folder(folder, tmp_path, kind):
-    expected, expected_views = views(folder)
+@pytest.mark.parametrize('pipeline', [PIPELINE, CROPS], ids=lambda pipeline: pipeline[0]['type'])
+def test_an_archive_is_as_good_as_its_folder(folder, tmp_path, kind, pipeline):
+    expected, expected_views = views(folder, pipeline=pipeline)
     path = archive(kind, tmp_path / 'x', contents(folder))
     for num_workers in (0, 2):  # the workers go on with what this process has opened
-        data, its_views = views(path, num_workers)
+        data, its_views = views(path, num_workers, pipeline)
         assert torch.equal(its_views, expected_views)
     assert data.fingerprint() == expected.fingerprint()
     for i in range(len(expected)):
