@@ -38,7 +38,7 @@ def archive(kind, path, files):
         writer.finish(Names.of(map(os.fsencode, sorted(files))))
     elif kind.endswith('zip'):
         with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED if 'deflated' in kind else zipfile.ZIP_STORED) as file:
-            file.mkdir('a')
+            file.writestr('a/', '')
             for name in reversed(files):
                 file.writestr(name, files[name])
     else:
@@ -101,7 +101,7 @@ def test_a_part_of_an_archive(folder, tmp_path, kind):
     named = InstanceDataset(path, ann_file=str(tmp_path / 'list.txt'), pipeline=PIPELINE)
     assert named[0]['data_samples'].unreadable is None
     assert named[1]['data_samples'].unreadable == (
-        f"packed://{path}/nowhere.png (FileNotFoundError: it has no 'nowhere.png')")
+        f"packed://{path}/nowhere.png (FileNotFoundError: {path} has no 'nowhere.png')")
     with pytest.raises(ValueError, match=f'there must be images in packed://{path}/c, and there are none'):
         InstanceDataset(path, 'c')
 
@@ -124,7 +124,7 @@ def test_what_mmengine_asks_of_a_backend(folder, tmp_path, kind):
     assert sorted(contents(folder)) == list(backend.list_dir_or_file(root, list_dir=False, recursive=True))
     with pytest.raises(FileNotFoundError, match='no archive, nor a file of one: nowhere/a'):
         get('packed://nowhere/a')
-    with pytest.raises(FileNotFoundError, match="it has no 'nowhere'"):
+    with pytest.raises(FileNotFoundError, match=f"{path} has no 'nowhere'"):
         get(f'{root}/nowhere')
 
 

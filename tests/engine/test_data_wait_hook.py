@@ -23,7 +23,7 @@ def said(times, num_workers=2, num_iters=3, cores=4, pipeline=''):
     loader = Loader(num_workers=num_workers, prefetch_factor=2 if num_workers else None, batch_size=8,
                     dataset=SimpleNamespace(pipeline=pipeline))
     runner = SimpleNamespace(train_dataloader=loader, logger=SimpleNamespace(info=lines.append),
-                             message_hub=SimpleNamespace(get_scalar=buffers.get))
+                             message_hub=SimpleNamespace(get_scalar=buffers.get, log_scalars=buffers))
     hook = DataWaitHook(num_iters)
     with patch.object(os, 'sched_getaffinity', lambda pid: set(range(cores))):
         hook.before_train(runner)
@@ -85,3 +85,12 @@ def test_in_training(tmp_path, monkeypatch):
     monkeypatch.setattr(MMLogger, 'info', lambda self, text, *args: lines.append(str(text)))
     runner.train()
     assert sum('images a second; ' in line for line in lines) == 1
+
+
+def test_without_a_timer(tmp_path):
+    cfg = tiny_config(write_images(tmp_path / 'images', 12), tmp_path / 'run',
+                      **{'default_hooks.data_wait.num_iters': 2, 'default_hooks.timer': None,
+                         'train_cfg.max_epochs': 1})
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert runner.iter == 3

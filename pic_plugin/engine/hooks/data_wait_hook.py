@@ -52,7 +52,8 @@ class DataWaitHook(Hook):
         """Note the iteration's times; after enough of them, say what they come to."""
         loader = runner.train_dataloader
         ready = loader.num_workers * (loader.prefetch_factor or 0)
-        if self._times is None or batch_idx < min(ready, len(loader) // 2):
+        if self._times is None or batch_idx < min(ready, len(loader) // 2) or \
+                'train/time' not in runner.message_hub.log_scalars:  # nobody takes the time
             return
         waited, took = (runner.message_hub.get_scalar(f'train/{name}').current() for name in ('data_time', 'time'))
         self._times.append((waited, took))
@@ -64,8 +65,8 @@ class DataWaitHook(Hook):
         num_local = self._ranks.sum_on_this_machine(1)
         if self._ranks.rank == 0:
             rate = batch_size_per_rank(runner) * self._ranks.size * self.num_iters / took
-            runner.logger.info(_said(rate, max(shares)) + (
-                '' if max(shares) < _SMALL_SHARE else '; ' + _advice(loader, num_local)))
+            advice = '' if max(shares) < _SMALL_SHARE else '; ' + _advice(loader, num_local)
+            runner.logger.info(_said(rate, max(shares)) + advice)
 
 
 def _said(rate: float, share: float) -> str:
