@@ -100,7 +100,7 @@ transfer: .venv-downstream/.complete
 	.venv-downstream/bin/python -m tests.downstream.small $(TRANSFER)/shapes
 
 bench: .venv/.quickstart
-	for name in catch_up communication hybrid_parallel hardest_classes training_step checkpoint scaling head_step; do \
+	for name in catch_up communication hybrid_parallel hardest_classes training_step checkpoint scaling head_step input; do \
 		PYTHONWARNINGS=ignore .venv/bin/python tools/benchmarks/$$name.py --out $(BENCHMARKS) || exit 1; \
 	done
 	.venv/bin/python tools/benchmarks/plot.py $(BENCHMARKS)

@@ -168,7 +168,8 @@ class InstanceDataset(BaseDataset):
             unreadable = printable(f'{path} ({type(error).__name__}: {error})')
             data['inputs'] = _grey(data['inputs'])
             data['data_samples'].set_metainfo({'img_path': path})
-        data['data_samples'].set_metainfo({'sample_idx': index, 'unreadable': unreadable})
+        for name, value in (('sample_idx', index), ('unreadable', unreadable)):  # set_metainfo would copy them deeply
+            data['data_samples'].set_field(value, name, field_type='metainfo')
         return data
 
     def _transformed(self, index: int, key: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 
 FACTORS = (8, 4, 2)  # by which a decoder can shrink an image for less work than decoding all of it, largest first
 _ORIENTATION = 0x0112  # Exif's tag
+_APP1, _START_OF_SCAN, _END = 0xE1, 0xDA, 0xD9  # markers
 
 
 @lru_cache(None)
@@ -38,7 +39,7 @@ def jpeg_size(content: bytes) -> Optional[tuple[int, int]]:
         height, width, colors, _ = decoder.decode_jpeg_header(content)
         if colors in ('CMYK', 'YCCK'):
             return None
-        if b'Exif' in content:
+        if _has_exif(content):
             with PIL.Image.open(io.BytesIO(content)) as image:
                 if image.getexif().get(_ORIENTATION, 1) != 1:
                     return None
@@ -60,3 +61,16 @@ def decode_jpeg(content: bytes, size: tuple[int, int], factor: int) -> np.ndarra
     """
     height, width = (-(-side // factor) for side in size)
     return simplejpeg().decode_jpeg(content, 'BGR', min_height=height, min_width=width, min_factor=factor)
+
+
+def _has_exif(content: bytes) -> bool:
+    """Whether one of the segments before the image's data is Exif's; a walk, as a search would go through megabytes."""
+    position = 2
+    while content[position] == 0xFF and content[position + 1] not in (_START_OF_SCAN, _END):
+        if content[position + 1] == 0xFF:  # a byte that fills up
+            position += 1
+            continue
+        if content[position + 1] == _APP1 and content[position + 4:position + 8] == b'Exif':
+            return True
+        position += 2 + int.from_bytes(content[position + 2:position + 4], 'big')
+    return False

@@ -45,10 +45,11 @@ def loader_of(folder, crops, batch_size=7, num_workers=0, handed_over=True):
     return loader, loader.dataset.hand_over_augmentations() if handed_over else []
 
 
-def views_of(folder, crops, preprocessor=None, **loading):
-    """An epoch's views, one after the other, and ids."""
+def views_of(folder, crops, preprocessor=None, rank=0, world_size=1, **loading):
+    """An epoch's views of one rank, one after the other, and ids."""
     preprocessor = preprocessor or InstanceDataPreprocessor(to_rgb=True)
     loader, preprocessor.augmentations = loader_of(folder, crops, **loading)
+    loader.sampler.rank, loader.sampler.world_size = rank, world_size
     views, ids = [], []
     for batch in loader:
         given = preprocessor(batch, True)
@@ -71,12 +72,16 @@ def test_they_are_those_of_the_pipeline_to_rounding(folder, crops, options):
     assert not torch.equal(on_device[0], on_host[0])
 
 
-@pytest.mark.parametrize('crops', CROPS)
-def test_their_bits_depend_on_neither_batches_nor_workers(folder, crops):
-    expected, ids = views_of(folder, CROPS[crops])
+@pytest.mark.parametrize('crops, handed_over', [*((name, True) for name in CROPS), ('multi-crop', False)])
+def test_their_bits_depend_on_neither_batches_nor_workers_nor_ranks(folder, crops, handed_over):
+    where = dict(handed_over=handed_over)
+    expected, ids = views_of(folder, CROPS[crops], **where)
     for batch_size, num_workers in ((1, 0), (2, 1), (14, 2)):
-        given, given_ids = views_of(folder, CROPS[crops], batch_size=batch_size, num_workers=num_workers)
+        given, given_ids = views_of(folder, CROPS[crops], batch_size=batch_size, num_workers=num_workers, **where)
         assert given_ids == ids and all(map(torch.equal, given, expected))
+    for rank in (0, 1):
+        given, given_ids = views_of(folder, CROPS[crops], batch_size=3, rank=rank, world_size=2, **where)
+        assert given_ids == ids[rank::2] and all(torch.equal(a, b[rank::2]) for a, b in zip(given, expected))
 
 
 def by_torchvision(image, augmentations, parameters):

@@ -38,7 +38,7 @@ class Augment(BaseTransform):
         augmentations: configs of :class:`Augmentation`.
 
     Raises:
-        ValueError: if an augmentation is none.
+        ValueError: if an augmentation is none; in :meth:`transform`, if an image is not uint8 of one or three channels.
     """
     draws_from_key = True
 
@@ -63,8 +63,12 @@ class Augment(BaseTransform):
                 for size in sizes]
 
     def _view(self, image: np.ndarray, draws: Draws) -> np.ndarray:
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape[2:] not in ((), (3, )):
+            given = f'{image.dtype} {list(image.shape)}' if hasattr(image, 'dtype') else type(image).__name__
+            raise ValueError(f'Augment needs images of bytes, [H, W] or [H, W, 3], got {given}; let it come right after '
+                             'the loader')
         height, width = image.shape[:2]
-        if image.ndim == 3 and image.shape[2] == 3 and not image.flags.c_contiguous:
+        if image.ndim == 3 and not image.flags.c_contiguous:
             image = cv2.merge([image[..., channel] for channel in range(3)])  # as OpenCV wants it
         for augmentation in self.augmentations:
             image = augmentation.on_host(image, augmentation.draw(draws, height, width))

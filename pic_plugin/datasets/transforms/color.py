@@ -71,9 +71,8 @@ class ColorJitter(Augmentation):
                 factor = parameters[_SATURATION]
                 image = cv2.addWeighted(image, factor, cv2.cvtColor(_grey(image), cv2.COLOR_GRAY2BGR), 1 - factor, 0)
             elif change == _HUE and (steps := round(256 * parameters[_HUE])):
-                hue, saturation, value = cv2.split(cv2.cvtColor(image, cv2.COLOR_BGR2HSV_FULL))
-                hue = cv2.LUT(hue, _turned(steps))
-                image = cv2.cvtColor(cv2.merge([hue, saturation, value]), cv2.COLOR_HSV2BGR_FULL)
+                hsv = cv2.LUT(cv2.cvtColor(image, cv2.COLOR_BGR2HSV_FULL), _turned(steps))
+                image = cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR_FULL)
         return image
 
     def to_send(self, parameters: Tensor) -> Sequence[Tensor]:
@@ -180,5 +179,6 @@ def _grey(image: np.ndarray) -> np.ndarray:
 
 @lru_cache(512)
 def _turned(steps: int) -> np.ndarray:
-    """Of each byte, the one ``steps`` further round."""
-    return ((np.arange(256) + steps) % 256).astype(np.uint8)
+    """A table for hue, saturation and value: the hue ``steps`` of 256 further round, the others as they are."""
+    levels = np.arange(256)
+    return np.stack([(levels + steps) % 256, levels, levels], axis=-1).astype(np.uint8)[:, None]

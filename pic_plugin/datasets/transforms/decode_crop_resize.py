@@ -131,10 +131,14 @@ def resized(image: np.ndarray, box: Box, size: int, factor: int = 1) -> np.ndarr
     """
     top, left, height, width = box
     if factor == 1:
-        part: Any = torch.from_numpy(image[top:top + height, left:left + width]).permute(2, 0, 1)[None]
-        part = F.interpolate(part, (size, size), mode='bilinear', antialias=True)[0]
+        part: Any = torch.from_numpy(np.ascontiguousarray(image[top:top + height, left:left + width]))
+        part = F.interpolate(part.permute(2, 0, 1)[None], (size, size), mode='bilinear', antialias=True)[0]
         return part.permute(1, 2, 0).numpy()
-    # the part need not begin or end with a pixel of the smaller image; torch takes whole pixels only
-    ends = left / factor, top / factor, min((left + width) / factor, image.shape[1]), min(
-        (top + height) / factor, image.shape[0])
-    return np.asarray(PIL.Image.fromarray(image).resize((size, size), PIL.Image.Resampling.BILINEAR, ends))
+    # the part need not begin or end with a pixel of the smaller image, and torch takes whole pixels only
+    rows, columns = slice(top // factor, -(-(top + height) // factor)), slice(
+        left // factor, -(-(left + width) // factor))
+    part = PIL.Image.fromarray(image[rows, columns])
+    ends = (left / factor - columns.start, top / factor - rows.start,
+            min(part.width, (left + width) / factor - columns.start),
+            min(part.height, (top + height) / factor - rows.start))
+    return np.asarray(part.resize((size, size), PIL.Image.Resampling.BILINEAR, ends))

@@ -89,6 +89,14 @@ def test_pixels_are_those_of_today(tmp_path, monkeypatch, name, size, installed)
     assert 0.1 < mean < SHRUNK if shrinks else mean < 0.1 and largest <= 1
 
 
+@pytest.mark.parametrize('before', [b'', b'\xff', b'\xff\xe2\0\x06abcd', b'\xff\xe1\0\x06http\xff\xff\xff'])
+def test_exif_is_found_behind_other_segments(before):
+    content = turned(6)
+    assert content[:2] == b'\xff\xd8' and jpeg.jpeg_size(FILES['jpeg']) == jpeg.jpeg_size(turned(1)) == (375, 500)
+    assert jpeg.jpeg_size(content[:2] + before + content[2:]) is None
+    assert jpeg.jpeg_size(FILES['jpeg'][:2] + before + FILES['jpeg'][2:]) == (375, 500)
+
+
 def test_large_photographs_are_decoded_at_an_eighth_to_a_half(tmp_path):
     (tmp_path / 'a.jpg').write_bytes(saved(PHOTO.resize((1501, 1127), PIL.Image.Resampling.BICUBIC), quality=92))
     all_factors = set()
