@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Optional
 
 import cv2
-from mmcv.transforms import LoadImageFromFile
 from mmengine.fileio import get
 from mmengine.registry import init_default_scope
 
 from pic_plugin.arguments import check_positive
 from pic_plugin.datasets import InstanceDataset
-from pic_plugin.datasets.any_depth import LoadImageOfAnyDepth
+from pic_plugin.datasets.any_depth import decoded
 from pic_plugin.datasets.image_files import printable
 from pic_plugin.datasets.image_list import ImageList
 from pic_plugin.datasets.names import Names
@@ -64,7 +63,7 @@ def packed(path: str, short_side: Optional[int], quality: Optional[int]) -> tupl
     if short_side is None and quality is None:
         return content, False
     try:  # what a loader would make of it: turned as its EXIF says, 8 bits
-        image = LoadImageOfAnyDepth(LoadImageFromFile()).transform({'img_path': path})['img']
+        image = decoded(content)
     except Exception:  # decoders may raise anything
         return content, True
     height, width = image.shape[:2]

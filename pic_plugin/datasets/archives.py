@@ -150,7 +150,7 @@ class ArchiveBackend(BaseStorageBackend):
         try:
             return archive.read(name)
         except KeyError:
-            raise FileNotFoundError(f'it has no {name!r}') from None
+            raise FileNotFoundError(f'{path[:-len(name) - 1]} has no {name!r}') from None
 
     def get_text(self, filepath: Union[str, Path], encoding: str = 'utf-8') -> str:
         """The content of a file of text."""

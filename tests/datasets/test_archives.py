@@ -38,7 +38,7 @@ def archive(kind, path, files):
         writer.finish(Names.of(map(os.fsencode, sorted(files))))
     elif kind.endswith('zip'):
         with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED if 'deflated' in kind else zipfile.ZIP_STORED) as file:
-            file.mkdir('a')
+            file.writestr('a/', '')
             for name in reversed(files):
                 file.writestr(name, files[name])
     else:
@@ -62,21 +62,26 @@ def folder(tmp_path):
     return folder
 
 
-def views(root, num_workers=0, **kwargs):
+# which reads and decodes by itself
+CROPS = [dict(type='DecodeCropResize', crops=dict(size=8)), dict(type='PackInputs')]
+
+
+def views(root, num_workers=0, pipeline=PIPELINE):
     loader = Runner.build_dataloader(dict(
         batch_size=4, num_workers=num_workers,
         sampler=dict(type='SlidingWindowSampler', window_size=6, window_stride=3),
         collate_fn=dict(type='default_collate'),
-        dataset=dict(type='InstanceDataset', data_root=str(root), pipeline=PIPELINE, **kwargs)), seed=1)
+        dataset=dict(type='InstanceDataset', data_root=str(root), pipeline=pipeline)), seed=1)
     return loader.dataset, torch.cat([batch['inputs'] for batch in loader])
 
 
 @pytest.mark.parametrize('kind', KINDS)
-def test_an_archive_is_as_good_as_its_folder(folder, tmp_path, kind):
-    expected, expected_views = views(folder)
+@pytest.mark.parametrize('pipeline', [PIPELINE, CROPS], ids=lambda pipeline: pipeline[0]['type'])
+def test_an_archive_is_as_good_as_its_folder(folder, tmp_path, kind, pipeline):
+    expected, expected_views = views(folder, pipeline=pipeline)
     path = archive(kind, tmp_path / 'x', contents(folder))
     for num_workers in (0, 2):  # the workers go on with what this process has opened
-        data, its_views = views(path, num_workers)
+        data, its_views = views(path, num_workers, pipeline)
         assert torch.equal(its_views, expected_views)
     assert data.fingerprint() == expected.fingerprint()
     for i in range(len(expected)):
@@ -96,7 +101,7 @@ def test_a_part_of_an_archive(folder, tmp_path, kind):
     named = InstanceDataset(path, ann_file=str(tmp_path / 'list.txt'), pipeline=PIPELINE)
     assert named[0]['data_samples'].unreadable is None
     assert named[1]['data_samples'].unreadable == (
-        f"packed://{path}/nowhere.png (FileNotFoundError: it has no 'nowhere.png')")
+        f"packed://{path}/nowhere.png (FileNotFoundError: {path} has no 'nowhere.png')")
     with pytest.raises(ValueError, match=f'there must be images in packed://{path}/c, and there are none'):
         InstanceDataset(path, 'c')
 
@@ -119,7 +124,7 @@ def test_what_mmengine_asks_of_a_backend(folder, tmp_path, kind):
     assert sorted(contents(folder)) == list(backend.list_dir_or_file(root, list_dir=False, recursive=True))
     with pytest.raises(FileNotFoundError, match='no archive, nor a file of one: nowhere/a'):
         get('packed://nowhere/a')
-    with pytest.raises(FileNotFoundError, match="it has no 'nowhere'"):
+    with pytest.raises(FileNotFoundError, match=f"{path} has no 'nowhere'"):
         get(f'{root}/nowhere')
 
 

@@ -110,6 +110,9 @@ def test_names_are_bytes(tmp_path):
 def test_no_folder(tmp_path):
     with pytest.raises(ValueError, match="there is no folder '.*nowhere'"):
         found(tmp_path / 'nowhere')
+    (tmp_path / 'x.zip').touch()
+    with pytest.raises(ValueError, match="x.zip' is no folder, and no pack, zip file or LMDB data base"):
+        found(tmp_path / 'x.zip')
 
 
 @register_backend('pic-test', prefixes='pic-test', force=True)

@@ -1,3 +1,4 @@
+import errno
 import os
 import platform
 from unittest.mock import patch
@@ -69,6 +70,14 @@ def by_a_worker(rank, world_size, folder):
 
 def test_a_worker_of_a_rank_asks_nobody(tmp_path):
     assert run_ranks(by_a_worker, 2, str(write_images(tmp_path, 4))) == [4, None]
+
+
+def test_a_disk_that_is_full():
+    def write(folder):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    with pytest.raises(OSError, match=r'set TMPDIR to a folder with more room than: .*/pic_plugin-'):
+        once_per_machine(write, lambda folder, written: None)
 
 
 def test_nothing_is_left_behind(tmp_path, monkeypatch):

@@ -23,7 +23,7 @@ def said(times, num_workers=2, num_iters=3, cores=4, pipeline=''):
     loader = Loader(num_workers=num_workers, prefetch_factor=2 if num_workers else None, batch_size=8,
                     dataset=SimpleNamespace(pipeline=pipeline))
     runner = SimpleNamespace(train_dataloader=loader, logger=SimpleNamespace(info=lines.append),
-                             message_hub=SimpleNamespace(get_scalar=buffers.get))
+                             message_hub=SimpleNamespace(get_scalar=buffers.get, log_scalars=buffers))
     hook = DataWaitHook(num_iters)
     with patch.object(os, 'sched_getaffinity', lambda pid: set(range(cores))):
         hook.before_train(runner)
@@ -42,7 +42,7 @@ def test_the_step_is_waited_for():
         '16 images a second; 2% of the time goes by waiting for data: the step takes the time, and the loader keeps up']
 
 
-def test_the_loader_is_waited_for():
+def test_the_loader_is_waited_for(monkeypatch):
     start = ('10 images a second; 75% of the time goes by waiting for data: that is what the loader gives, and the '
              'step could take up to 40; ')
     times = [(0.6, 0.8)] * 3
@@ -52,6 +52,8 @@ def test_the_loader_is_waited_for():
         start + 'set train_dataloader.num_workers=4: this machine has 4 cores, and 0 workers for all of its ranks']
     pack = 'all 2 cores load images (2 workers): pack them with tools/pack_images.py --short-side 512 --quality 85'
     assert said(FIRST + times, cores=2) == [start + pack]
+    assert said(FIRST + times, cores=2, pipeline='Compose(ColorJitter())') == [start + pack]
+    monkeypatch.setattr('pic_plugin.engine.hooks.data_wait_hook.get_device', lambda: 'cuda')
     assert said(FIRST + times, cores=2, pipeline='Compose(ColorJitter())') == [
         start + pack + ', and have the device change colours, as configs/_base_/imagenet_instances.py does']
 
@@ -83,3 +85,12 @@ def test_in_training(tmp_path, monkeypatch):
     monkeypatch.setattr(MMLogger, 'info', lambda self, text, *args: lines.append(str(text)))
     runner.train()
     assert sum('images a second; ' in line for line in lines) == 1
+
+
+def test_without_a_timer(tmp_path):
+    cfg = tiny_config(write_images(tmp_path / 'images', 12), tmp_path / 'run',
+                      **{'default_hooks.data_wait.num_iters': 2, 'default_hooks.timer': None,
+                         'train_cfg.max_epochs': 1})
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert runner.iter == 3

@@ -1,5 +1,6 @@
 """Processor time of a view, from the file to the collated batch: the pipeline there was, mmpretrain's cv2, and ours."""
 import functools
+import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +23,7 @@ from pic_plugin.functional.hashing import hash64
 
 YARDSTICK = 'LoadImageFromFile, Pillow (before)'
 CONFIG = Path(__file__).parents[2] / 'configs/pic/pic_r50_8xb64_200e.py'
+PACK = Path(__file__).parents[1] / 'pack_images.py'
 SIZES = {'500 x 375': (375, 500, 24), '3000 x 2000': (2000, 3000, 6)}  # height, width, number of files
 _QUALITY = 92
 _QUEUE_MS = 0.15  # of a core, for a view on its way from a worker
@@ -58,6 +60,14 @@ def write_photographs(folder: Path, height: int, width: int, number: int) -> flo
     return sum(path.stat().st_size for path in folder.iterdir()) / number / 1e3
 
 
+def packed(folder: Path) -> Path:
+    """A pack of a folder's images, shrunk and encoded again as the tool's help suggests."""
+    out = folder.with_suffix('.pack')
+    subprocess.run([sys.executable, str(PACK), str(folder), str(out), '--short-side', '512', '--quality', '85'],
+                   check=True, stdout=subprocess.DEVNULL)
+    return out
+
+
 class Loading:
     """Batches of a data set, in this process.
 
@@ -84,11 +94,13 @@ def variants(folder: Path) -> dict[str, Callable[[], float]]:
     """What is compared."""
     ours = Config.fromfile(CONFIG).train_dataloader.dataset.pipeline
     build: Callable[..., InstanceDataset] = functools.partial(InstanceDataset, str(folder))
-    on_device = build(pipeline=ours)
-    on_device.hand_over_augmentations()
+    on_device, from_pack = build(pipeline=ours), InstanceDataset(str(packed(folder)), pipeline=ours)
+    for dataset in (on_device, from_pack):
+        dataset.hand_over_augmentations()
     datasets = {
         YARDSTICK: build(pipeline=before('pillow')), 'the same, cv2': build(pipeline=before('cv2')),
-        'ours, all on the CPU': build(pipeline=ours), 'ours, the rest on the device': on_device}
+        'ours, all on the CPU': build(pipeline=ours), 'ours, the rest on the device': on_device,
+        'ours, packed, the rest on the device': from_pack}
     return {name: Loading(dataset).milliseconds for name, dataset in datasets.items()}
 
 

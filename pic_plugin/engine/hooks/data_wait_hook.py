@@ -2,6 +2,7 @@
 import os
 from typing import Any, Optional
 
+from mmengine.device import get_device
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -51,7 +52,8 @@ class DataWaitHook(Hook):
         """Note the iteration's times; after enough of them, say what they come to."""
         loader = runner.train_dataloader
         ready = loader.num_workers * (loader.prefetch_factor or 0)
-        if self._times is None or batch_idx < min(ready, len(loader) // 2):
+        if self._times is None or batch_idx < min(ready, len(loader) // 2) or \
+                'train/time' not in runner.message_hub.log_scalars:  # nobody takes the time
             return
         waited, took = (runner.message_hub.get_scalar(f'train/{name}').current() for name in ('data_time', 'time'))
         self._times.append((waited, took))
@@ -63,8 +65,8 @@ class DataWaitHook(Hook):
         num_local = self._ranks.sum_on_this_machine(1)
         if self._ranks.rank == 0:
             rate = batch_size_per_rank(runner) * self._ranks.size * self.num_iters / took
-            runner.logger.info(_said(rate, max(shares)) + (
-                '' if max(shares) < _SMALL_SHARE else '; ' + _advice(loader, num_local)))
+            advice = '' if max(shares) < _SMALL_SHARE else '; ' + _advice(loader, num_local)
+            runner.logger.info(_said(rate, max(shares)) + advice)
 
 
 def _said(rate: float, share: float) -> str:
@@ -80,7 +82,8 @@ def _advice(loader: Any, num_local: int) -> str:
     if workers < cores:
         return (f'set train_dataloader.num_workers={cores // num_local}: this machine has {cores} cores, and {workers} '
                 'workers for all of its ranks')
-    on_cpu = any(name in repr(getattr(loader.dataset, 'pipeline', '')) for name in _COLOURS)
+    pipeline = repr(getattr(loader.dataset, 'pipeline', ''))
+    on_cpu = get_device() != 'cpu' and any(name in pipeline for name in _COLOURS)
     return (f'all {cores} cores load images ({workers} workers): pack them with tools/pack_images.py --short-side 512 '
             '--quality 85' + (', and have the device change colours, as configs/_base_/imagenet_instances.py does'
                               if on_cpu else ''))
