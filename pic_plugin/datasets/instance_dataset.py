@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 import torch
@@ -14,10 +14,12 @@ from mmengine.fileio import get_file_backend, join_path
 from mmengine.logging import print_log
 from mmengine.utils import is_abs
 from mmpretrain.datasets import BaseDataset
+from torch import Tensor
 
 from pic_plugin.registry import DATASETS
 
 from .any_depth import LoadImageOfAnyDepth
+from .class_file import check_classes, classes_in_file
 from .image_files import IMAGE_EXTENSIONS, images_below, images_named_in, printable
 from .sliding_window_sampler import StreamIndex
 
@@ -27,6 +29,9 @@ _NUM_STAND_INS = 16
 @DATASETS.register_module()
 class InstanceDataset(BaseDataset):
     """All images below one folder or several (or named in a file), one class each: the class of an image is its index.
+
+    With ``class_of_image`` several images may be of one class, which has one row: merged duplicates, say, or clusters
+    (PIC, Appendix F).
 
     What differs from :class:`mmpretrain.datasets.CustomDataset`:
 
@@ -46,11 +51,16 @@ class InstanceDataset(BaseDataset):
         ann_file: a file below each ``data_root`` that names the images, relative to the folder, one a line.
         with_label: whether a label, which is not used, and a blank stand behind each of these names.
         extensions: of images, where no file names them.
+        class_of_image: a file below each ``data_root`` that says which class each image belongs to: one line an image,
+            its name relative to the folder, a blank, and the class's number, from 0 on over all ``data_root``.
         kwargs: ``pipeline`` and others, as in ``CustomDataset``.
 
+    Attributes:
+        class_of_image (Tensor): ``[N]`` int64; None where each image is a class of its own.
+
     Raises:
-        ValueError: if a folder does not exist or has no image, a file of names is empty or has a name twice, or an
-            argument is of another kind.
+        ValueError: if a folder does not exist or has no image, a file of names is empty or has a name twice, an
+            argument is of another kind, or the file of classes does not fit.
     """
 
     def __init__(self,
@@ -59,6 +69,7 @@ class InstanceDataset(BaseDataset):
                  ann_file: str = '',
                  with_label: bool = False,
                  extensions: Sequence[str] = IMAGE_EXTENSIONS,
+                 class_of_image: str = '',
                  *,
                  lazy_init: bool = False,
                  **kwargs: Any) -> None:
@@ -72,6 +83,8 @@ class InstanceDataset(BaseDataset):
         self._roots = [os.fspath(root) for root in roots]
         self.with_label = with_label
         self.extensions = tuple(extension.lower() for extension in extensions)
+        self.class_of_image: Optional[Tensor] = None
+        self._class_file = class_of_image
         super().__init__(ann_file, data_prefix=data_prefix, lazy_init=True, **kwargs)
         self.pipeline.transforms = [LoadImageOfAnyDepth(transform) if LoadImageOfAnyDepth.can_replace(transform) else
                                     transform for transform in self.pipeline.transforms]
@@ -110,8 +123,35 @@ class InstanceDataset(BaseDataset):
                       'current')
         return [{'img_path': path} for path in paths]
 
+    def full_init(self) -> None:
+        """As mmengine's, and read which class each image belongs to."""
+        if self._fully_initialized:
+            return
+        super().full_init()
+        if self._class_file:
+            self.class_of_image = torch.cat([classes_in_file(_below(root, self._class_file), names)
+                                             for root, names in zip(self._roots, self._names())])
+            check_classes(self.class_of_image, self._class_file)
+            if is_main_process():
+                print_log(f'{int(self.class_of_image.max()) + 1} classes, from {self._class_file}', 'current')
+
+    def _names(self) -> Iterator[Iterator[str]]:
+        """The images' names, relative to their folders, folder by folder."""
+        paths = (self.get_data_info(i)['img_path'] for i in range(len(self)))
+        path = next(paths, None)
+        for folder in self.folders:
+            folder = join_path(folder, '')
+            names = []
+            while path is not None and path.startswith(folder):
+                names.append(path[len(folder):])
+                path = next(paths, None)
+            yield iter(names)
+
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """The image, transformed; ``data_samples`` has ``sample_idx``, and ``unreadable``: None, or what was wrong."""
+        """The image, transformed; ``data_samples`` has ``sample_idx``, and ``unreadable``: None, or what was wrong.
+
+        Where images share classes it also has ``class_idx``.
+        """
         if not self._fully_initialized:
             self.full_init()
         # without a visit's key, one that is drawn: what stands in for an unreadable image meets the same transforms
@@ -130,6 +170,8 @@ class InstanceDataset(BaseDataset):
             data['inputs'] = _grey(data['inputs'])
             data['data_samples'].set_metainfo({'img_path': path})
         data['data_samples'].set_metainfo({'sample_idx': index, 'unreadable': unreadable})
+        if self.class_of_image is not None:
+            data['data_samples'].set_metainfo({'class_idx': int(self.class_of_image[index])})
         return data
 
     def _transformed(self, index: int, key: int) -> dict[str, Any]:
