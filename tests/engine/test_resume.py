@@ -69,7 +69,7 @@ def settings(num_workers, **changes):
 
 
 # (name, which call, after it) of what the checkpoint hook calls on rank 0
-SAVING = [('save_rows', 3, False), ('save_rows', 2, True), ('save_gradients', 1, True), ('load_tensors_only', 3, False),
+SAVING = [('save_rows', 3, False), ('save_gradients', 1, True), ('load_tensors_only', 3, False),
           ('make_way', 2, True), ('publish', 4, False), ('publish', 4, True), ('publish', 5, True),
           ('publish', 6, True), ('retire', 2, True), ('clear_scratch', 5, False)]
 

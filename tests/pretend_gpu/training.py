@@ -43,7 +43,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     'all classes': _ALL,
     'smoothed': _SMOOTHED,
     'all classes, smoothed': {**_ALL, **_SMOOTHED},
-    'accumulated and clipped': {'optim_wrapper.accumulative_counts': 3, 'optim_wrapper.clip_grad': dict(max_norm=0.5)},
+    'accumulated and clipped': {'optim_wrapper.accumulative_counts': 4, 'optim_wrapper.clip_grad': dict(max_norm=0.5)},
     'foreach': {'optim_wrapper.optimizer.fused': False, 'optim_wrapper.optimizer.foreach': True},
     'plain softmax': {'model.head.cosine': False},
     'margin': {'model.head.margin': 0.35},
