@@ -15,6 +15,7 @@ from mmengine.logging import print_log
 from mmengine.utils import is_abs
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.datasets.transforms import PackInputs
+from torch import Tensor
 
 from pic_plugin.functional.hashing import Draws
 from pic_plugin.progress import counted
@@ -22,6 +23,7 @@ from pic_plugin.registry import DATASETS
 
 from .any_depth import LoadImageOfAnyDepth
 from .archives import located
+from .class_file import check_classes, classes_in_file
 from .image_files import IMAGE_EXTENSIONS, images_below, images_named_in, printable
 from .image_list import ImageList
 from .names import Names, most_frequent
@@ -36,6 +38,9 @@ _NUM_STAND_INS = 16
 @DATASETS.register_module()
 class InstanceDataset(BaseDataset):
     """All images below one folder or several (or named in a file), one class each: the class of an image is its index.
+
+    With ``class_of_image`` several images may be of one class, which has one row: merged duplicates, say, or clusters
+    (PIC, Appendix F).
 
     What differs from :class:`mmpretrain.datasets.CustomDataset`:
 
@@ -58,11 +63,16 @@ class InstanceDataset(BaseDataset):
         ann_file: a file below each ``data_root`` that names the images, relative to the folder, one a line.
         with_label: whether a label, which is not used, and a blank stand behind each of these names.
         extensions: of images, where no file names them.
+        class_of_image: a file below each ``data_root`` that says which class each image belongs to: one line an image,
+            its name relative to the folder, a blank, and the class's number, from 0 on over all ``data_root``.
         kwargs: ``pipeline`` and others, as in ``CustomDataset``.
 
+    Attributes:
+        class_of_image (Tensor): ``[N]`` int64; None where each image is a class of its own.
+
     Raises:
-        ValueError: if a folder does not exist or has no image, a file of names is empty or has a name twice, or an
-            argument is of another kind.
+        ValueError: if a folder does not exist or has no image, a file of names is empty or has a name twice, an
+            argument is of another kind, or the file of classes does not fit.
     """
 
     def __init__(self,
@@ -71,6 +81,7 @@ class InstanceDataset(BaseDataset):
                  ann_file: str = '',
                  with_label: bool = False,
                  extensions: Sequence[str] = IMAGE_EXTENSIONS,
+                 class_of_image: str = '',
                  *,
                  lazy_init: bool = False,
                  **kwargs: Any) -> None:
@@ -85,6 +96,8 @@ class InstanceDataset(BaseDataset):
         self.with_label = with_label
         self.extensions = tuple(extension.lower() for extension in extensions)
         self._handed_over: Optional[Augment] = None
+        self.class_of_image: Optional[Tensor] = None
+        self._class_file = class_of_image
         super().__init__(ann_file, data_prefix=data_prefix, lazy_init=True, **kwargs)
         self.serialize_data = False  # an ImageList is small and shared as it is
         self.pipeline.transforms = [LoadImageOfAnyDepth(transform) if LoadImageOfAnyDepth.can_replace(transform) else
@@ -149,8 +162,23 @@ class InstanceDataset(BaseDataset):
             return self.data_list.take(indices)
         return super()._get_unserialized_subset(indices)
 
+    def full_init(self) -> None:
+        """As mmengine's, and read which class each image belongs to."""
+        if self._fully_initialized:
+            return
+        super().full_init()
+        if self._class_file:
+            self.class_of_image = torch.cat([classes_in_file(_below(root, self._class_file), self.data_list.names_in(place))
+                                             for place, root in enumerate(self._roots)])
+            check_classes(self.class_of_image, self._class_file)
+            if is_main_process():
+                print_log(f'{int(self.class_of_image.max()) + 1} classes, from {self._class_file}', 'current')
+
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """The image, transformed; ``data_samples`` has ``sample_idx``, and ``unreadable``: None, or what was wrong."""
+        """The image, transformed; ``data_samples`` has ``sample_idx``, and ``unreadable``: None, or what was wrong.
+
+        Where images share classes it also has ``class_idx``.
+        """
         if not self._fully_initialized:
             self.full_init()
         # without a visit's key, one that is drawn: what stands in for an unreadable image meets the same transforms
@@ -168,7 +196,10 @@ class InstanceDataset(BaseDataset):
             unreadable = printable(f'{path} ({type(error).__name__}: {error})')
             data['inputs'] = _grey(data['inputs'])
             data['data_samples'].set_metainfo({'img_path': path})
-        for name, value in (('sample_idx', index), ('unreadable', unreadable)):  # set_metainfo would copy them deeply
+        known = {'sample_idx': index, 'unreadable': unreadable}
+        if self.class_of_image is not None:
+            known['class_idx'] = int(self.class_of_image[index])
+        for name, value in known.items():  # set_metainfo would copy them deeply
             data['data_samples'].set_field(value, name, field_type='metainfo')
         return data
 
