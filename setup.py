@@ -23,5 +23,5 @@ setup(
     packages=find_packages(include=['pic_plugin', 'pic_plugin.*']),
     python_requires='>=3.10',
     install_requires=['packaging'],
-    extras_require={'onedl': requirements('onedl'), 'upstream': requirements('upstream')},
+    extras_require={name: requirements(name) for name in ('onedl', 'upstream', 'tensorboard')},
 )
