@@ -36,7 +36,7 @@ def _model(runner: Runner) -> str:
     parts = ', '.join(type(part).__name__ for name, part in model.named_children() if name != 'data_preprocessor')
     count = sum(parameter.numel() for name, parameter in model.named_parameters()
                 if parameter.requires_grad and not (isinstance(head, CosineInstanceHead) and name == 'head.weight'))
-    text = f'model: {type(model).__name__} of {parts}; {count / 1e6:.2f} million parameters to train'
+    text = f'model: {type(model).__name__} of {parts}; {count:,} parameters to train'
     if isinstance(head, CosineInstanceHead):
         num_instances = head.allocated.num_instances
         text += f', and a row of {head.weight.shape[1]} for each image; in the softmax are ' + (

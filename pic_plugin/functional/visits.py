@@ -35,8 +35,8 @@ def last_visits(positions: Tensor, num_samples: int, window_size: int, window_st
     window = positions // window_size
     place = window * window_stride + permute(positions % window_size, window_size, window_key(seed, window))
     data_pass, within = place // num_samples, place % num_samples
-    # this place was shown by the window before, if at all.  In another pass the sample has another place, which the last
-    # window that has it showed; unless that is this one, and shows it only later: then the window before
+    # the window before showed this place last, if it has it.  In another pass the sample has another place, which the
+    # last window that has it showed; unless that is this one, and shows it only later: then the window before
     places, windows = [place], [window - 1]
     sample = permute(within, num_samples, pass_key(seed, data_pass, True)) if reshuffle else within
     # a window may show the next pass's places first; and by two passes ago the sample was there, since no window

@@ -55,6 +55,17 @@ def test_the_console_shows_what_is_of_this_training_and_the_file_all(tmp_path, c
     assert re.sub(r'\x1b\[\d+m', '', after).count('\n') == file[file.index('data: 22 images'):].count('\n')
 
 
+@pytest.mark.parametrize('moment', ['before_val', 'before_test'])
+def test_what_is_measured_without_training_is_shown(tmp_path, capsys, moment):
+    cfg = tiny_config(write_images(tmp_path / 'images', 22), tmp_path / 'run', log_level='INFO')
+    runner = QuietRunner.from_cfg(cfg)
+    print_log('before', 'current')
+    runner.call_hook(moment)
+    print_log('afterwards', 'current')
+    out = capsys.readouterr().out
+    assert 'afterwards' in out and 'before' not in out
+
+
 def test_what_is_resumed_and_how_rates_are_scaled_is_shown(tmp_path, capsys):
     images = write_images(tmp_path / 'images', 22)
     trained(images, tmp_path / 'run')
@@ -76,7 +87,7 @@ def test_training_is_the_runners_to_the_bit(tmp_path):
 
 @pytest.mark.parametrize('changes, texts', [
     ({}, ['data: 22 images (InstanceDataset), in windows of 10 that move by 5',
-          'model: PIC of TinyBackbone, CosineInstanceHead; 0.00 million parameters to train, and a row of 6 for each '
+          'model: PIC of TinyBackbone, CosineInstanceHead; 858 parameters to train, and a row of 6 for each '
           'image; in the softmax are the 8 visited last, the others in memory',
           'length: 1 epochs of 6 iterations: 6 iterations of 4 images; the time left is the eta of each line below',
           'optimizer: SGD, learning rate 0.2, momentum 0.9, weight decay 0.01', 'device: CPU, float32',
