@@ -168,8 +168,9 @@ class InstanceDataset(BaseDataset):
             return
         super().full_init()
         if self._class_file:
-            self.class_of_image = torch.cat([classes_in_file(_below(root, self._class_file), self.data_list.names_in(place))
-                                             for place, root in enumerate(self._roots)])
+            self.class_of_image = torch.cat([
+                classes_in_file(_below(root, self._class_file), self.data_list.names_in(place))
+                for place, root in enumerate(self._roots)])
             check_classes(self.class_of_image, self._class_file)
             if is_main_process():
                 print_log(f'{int(self.class_of_image.max()) + 1} classes, from {self._class_file}', 'current')

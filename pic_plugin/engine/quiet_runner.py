@@ -52,6 +52,17 @@ class _StartHook(Hook):
         """When all else is ready."""
         for line in summary(runner):
             runner.logger.info(line)
+        self._end_quiet(runner)
+
+    def before_val(self, runner: Runner) -> None:
+        """When the runner validates without training."""
+        self._end_quiet(runner)
+
+    def before_test(self, runner: Runner) -> None:
+        """When it tests."""
+        self._end_quiet(runner)
+
+    def _end_quiet(self, runner: Runner) -> None:
         for handler in _consoles(runner.logger):
             handler.removeFilter(_of_this_training)
 
