@@ -165,7 +165,7 @@ def test_work_that_was_stopped_while_it_was_put_together_goes_on(trained, images
 def test_a_full_disk_loses_nothing(trained, images, tmp_path):
     full = OSError(errno.ENOSPC, 'No space left on device')
     with patch.object(command, '_IMAGES_PER_PART', 4):
-        with Stopping(3, full), pytest.raises(ValueError, match='no room left on the disk of .*; make room, or give'):
+        with Stopping(3, full), pytest.raises(ValueError, match='no room left on the disk of .*; make room and give'):
             embed(images, trained, tmp_path / 'a.npy', num_workers=0)
         with Stopping(99, None) as work:
             embed(images, trained, tmp_path / 'a.npy', num_workers=0)
