@@ -1,5 +1,7 @@
+import errno
 import pickle
 from importlib.util import find_spec
+from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
@@ -105,6 +107,15 @@ def test_what_cannot_be(resnet18, tmp_path):
         with pytest.raises(ValueError, match=message):
             export(source, to, out)
     assert sorted(path.name for path in tmp_path.iterdir()) == ['bomb.pth', 'infinite.pth']
+
+
+@pytest.mark.parametrize('to', ['mmpretrain', 'safetensors'])
+def test_a_full_disk(to, tmp_path):
+    run = write_run(tmp_path / 'run')
+    with patch.object(Path, 'write_bytes', side_effect=OSError(errno.ENOSPC, 'No space left on device')), \
+            pytest.raises(ValueError, match='no room left on the disk of'):
+        export(run, to)
+    assert sorted(path.name for path in run.iterdir()) == ['backbone.pth', 'small.py']
 
 
 @needs_onnx
