@@ -1,11 +1,14 @@
 import argparse
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from importlib.util import find_spec
 from unittest.mock import patch
 
 import numpy as np
 import pytest
+import torch
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
@@ -165,7 +168,7 @@ def test_work_that_was_stopped_while_it_was_put_together_goes_on(trained, images
 def test_a_full_disk_loses_nothing(trained, images, tmp_path):
     full = OSError(errno.ENOSPC, 'No space left on device')
     with patch.object(command, '_IMAGES_PER_PART', 4):
-        with Stopping(3, full), pytest.raises(ValueError, match='no room left on the disk of .*; make room, or give'):
+        with Stopping(3, full), pytest.raises(ValueError, match='no room left on the disk of .*; make room and give'):
             embed(images, trained, tmp_path / 'a.npy', num_workers=0)
         with Stopping(99, None) as work:
             embed(images, trained, tmp_path / 'a.npy', num_workers=0)
@@ -230,6 +233,27 @@ def test_what_cannot_be(trained, images, tmp_path):
             embed(**arguments)
     assert names(tmp_path) == ['a.npy.parts', 'b.txt', 'bad', 'c.parquet', 'empty']
     assert (tmp_path / 'b.txt').read_text() == (tmp_path / 'c.parquet').read_text() == 'mine'
+
+
+def test_no_room_on_the_device(trained, images, tmp_path):
+    with patch.object(extraction, 'pooled_features', side_effect=torch.cuda.OutOfMemoryError), \
+            pytest.raises(ValueError, match='cpu has no room for 7 images at once; give a smaller --batch-size'):
+        embed(images, trained, tmp_path / 'a.npy', batch_size=8, num_workers=0)
+
+
+def test_a_process_that_is_killed(trained, images, tmp_path):
+    class Killed(ThreadPoolExecutor):
+        def __init__(self, *_):
+            super().__init__()
+
+        def submit(self, *_):
+            return super().submit(self.fail)
+
+        def fail(self):
+            raise BrokenProcessPool
+    with patch.object(extraction, 'ProcessPoolExecutor', Killed), \
+            pytest.raises(ValueError, match='a process was killed, for want of memory perhaps: .* the same command'):
+        embed(images, trained, tmp_path / 'a.npy', devices=['cpu', 'cpu'])
 
 
 def test_images_of_several_sizes(trained, images, tmp_path):

@@ -1,5 +1,7 @@
+import errno
 import pickle
 from importlib.util import find_spec
+from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
@@ -7,7 +9,10 @@ import pytest
 import timm
 import torch
 import torchvision
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmpretrain.models import ResNet
+from mmpretrain.registry import MODELS
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
@@ -107,6 +112,15 @@ def test_what_cannot_be(resnet18, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ['bomb.pth', 'infinite.pth']
 
 
+@pytest.mark.parametrize('to', ['mmpretrain', 'safetensors'])
+def test_a_full_disk(to, tmp_path):
+    run = write_run(tmp_path / 'run')
+    with patch.object(Path, 'write_bytes', side_effect=OSError(errno.ENOSPC, 'No space left on device')), \
+            pytest.raises(ValueError, match='no room left on the disk of'):
+        export(run, to)
+    assert sorted(path.name for path in run.iterdir()) == ['backbone.pth', 'small.py']
+
+
 @needs_onnx
 def test_onnx_gives_the_features_of_embed(tmp_path):
     import onnx
@@ -127,6 +141,22 @@ def test_onnx_gives_the_features_of_embed(tmp_path):
         np.testing.assert_allclose(found, expected[batch], rtol=1e-4, atol=1e-4)
     properties = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
     assert properties['channels'] == 'RGB' and properties['weights'] == 'backbone.pth'
+
+
+@needs_onnx
+def test_onnx_of_a_transformer(tmp_path):
+    """It is compared with torch for one image and for several before it is written."""
+    run = write_run(tmp_path / 'run')
+    config = run / 'small.py'
+    text = config.read_text()
+    backbone = text[text.index('backbone=dict('):text.index('\n', text.index('backbone=dict('))]
+    swin = ("backbone=dict(type='SwinTransformer', img_size=32, window_size=4, out_indices=(1, ), "
+            "arch=dict(embed_dims=8, depths=[2, 2], num_heads=[2, 2])),")
+    config.write_text(text.replace(backbone, swin))
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        network = MODELS.build(Config.fromfile(config).model.backbone)
+    torch.save(network.state_dict(), run / 'backbone.pth')
+    assert export(run, 'onnx').is_file()
 
 
 @needs_onnx
