@@ -40,8 +40,9 @@ class Family(NamedTuple):
 
 
 def config_paths(root: Path) -> list[Path]:
-    """All configs, from the root, but for those that others are built from."""
-    return sorted(path.relative_to(root) for path in (root / 'configs').rglob('*.py') if '_base_' not in path.parts)
+    """All configs, from the root, but for those that others are built from, and those of ``docs/evidence.md``."""
+    return sorted(path.relative_to(root) for path in (root / 'configs').rglob('*.py')
+                  if not {'_base_', 'glyphs'} & set(path.parts))
 
 
 def read_zoo(root: Path) -> list[Family]:
