@@ -8,7 +8,7 @@ from tests.tiny import ROOT
 
 # each may import itself and what stands before it
 LAYERS = ['arguments', 'host_packages', 'progress', 'registry', 'functional', 'augmentations', 'sharding', 'rows',
-          'evaluation', 'visualization', 'datasets', 'models', 'checkpoints', 'engine', 'model_zoo']
+          'evaluation', 'visualization', 'datasets', 'models', 'checkpoints', 'engine', 'model_zoo', 'evidence']
 TORCH_ONLY = {'functional', 'augmentations', 'sharding'}
 FILES = sorted((ROOT / 'pic_plugin').rglob('*.py'))
 
