@@ -11,7 +11,7 @@ from tests.evidence.test_runs import tables, write_config
 from tests.tiny import ROOT
 from tests.tools.scripts import run_tool
 
-MARKERS = '# Page\n' + ''.join(f'\n<!-- begin: {name} -->\n<!-- end: {name} -->\n' for name in ('runs', 'claims', 'all'))
+MARKERS = '\n'.join(f'<!-- begin: {name} -->\n<!-- end: {name} -->\n' for name in ('runs', 'claims', 'all'))
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_tables_that_do_not_fit_the_configs(repository):
     with pytest.raises(ValueError, match='lacks forgotten'):
         read_evidence(folder)
     (folder / 'tables.yml').write_text(text.replace('label:', 'lable:'))
-    with pytest.raises(ValueError, match='must have claims and tables with the keys'):
+    with pytest.raises(ValueError, match='must have claims and tables, as of Claim'):
         read_evidence(folder)
 
 

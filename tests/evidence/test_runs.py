@@ -1,6 +1,5 @@
 """A run gives a result that is complete or not there, and another one when what it depends on is another."""
 import json
-import runpy
 from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
@@ -8,7 +7,7 @@ import pytest
 from mmengine.config import Config
 
 from pic_plugin.evidence.runs import Run, make, result_of
-from tests.tiny import ROOT, tiny_config, write_images
+from tests.tiny import tiny_config, write_images
 from tests.tools.scripts import run_tool
 
 
@@ -63,7 +62,7 @@ def test_a_stopped_run_leaves_no_result(tmp_path):
 def test_what_a_result_depends_on(tmp_path):
     digest = Run(write_config(tmp_path), 0, 'fonts').digest
     assert Run(write_config(tmp_path, 'other'), 1, 'fonts').digest == digest  # a seed and a name are no settings
-    same = {'default_hooks.logger.interval': 7, 'work_dir': 'elsewhere', 'log_level': 'INFO'}
+    same = {'default_hooks.logger.interval': 7, 'experiment_name': 'another', 'log_level': 'INFO'}
     assert Run(write_config(tmp_path, 'same', **same), 0, 'fonts').digest == digest
     others = [{'model.head.temperature': 0.31}, {'optim_wrapper.optimizer.lr': 0.1}, {'train_cfg.max_epochs': 5},
               {'train_dataloader.sampler.window_size': 9}, {'param_scheduler.0.end': 2},
@@ -100,4 +99,3 @@ def test_the_tool_makes_what_is_missing(tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert '9 runs, 6 of them there already' in said and 'bad, seed 0: failed: ValueError' in said
     assert '| bad | not run | not run |' in said
-    assert runpy.run_path(str(ROOT / 'tools/evidence.py'))['cost_of'](Run(tmp_path / 'configs/glyphs/good.py', 0, ''), 24)

@@ -114,7 +114,8 @@ def test_twice_and_other_fonts(tmp_path, capsys):
 
 
 def test_all_or_nothing(glyphs, tmp_path):
-    with mock.patch('cv2.imwrite', side_effect=[True] * 100 + [OSError('no space')]), pytest.raises(OSError):
+    with mock.patch('cv2.imwrite', side_effect=[True] * 100 + [OSError('no space')]), \
+            pytest.raises(OSError, match='no space'):
         run_tool(TOOL, FONTS, tmp_path / 'out')
     assert not (tmp_path / 'out').exists()
     run_tool(TOOL, FONTS, tmp_path / 'out')

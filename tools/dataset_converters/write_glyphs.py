@@ -1,4 +1,4 @@
-"""Write the letters and digits of fonts as PNG files: OUT/{train,test}/<class>/<family>-<style>-<font>.png, 28 x 28, grey.
+"""Write letters and digits of fonts as grey PNG files, 28 x 28: OUT/{train,test}/<class>/<family>-<style>-<hash>.png.
 
 All fonts of a family are in one split.  OUT/train-12000.txt and OUT/test-3000.txt name fixed parts, with labels, and
 OUT/fonts.json says which fonts it was.
