@@ -56,7 +56,7 @@ class Evidence(NamedTuple):
     tables: Sequence[Table]
 
     def runs(self, small: bool) -> list[tuple[str, int]]:
-        """(config, seed) of each training: of the claims, and then, unless ``small``, the rest, a seed after the other."""
+        """(config, seed) of each training: of the claims, then, unless ``small``, the rest; a seed after the other."""
         wanted = [(config, seed) for seed in range(NUM_SEEDS) for claim in self.claims
                   for config in (claim.without, claim.with_)]
         if not small:
