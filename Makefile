@@ -5,14 +5,16 @@ QUICKSTART := work_dirs/quickstart
 BENCHMARKS := work_dirs/benchmarks
 RUNNER_TESTS := $(addprefix tests/engine/test_,hooks.py contrastive_prior.py runner_dense.py runtime_info_hook.py)
 TRANSFER := work_dirs/transfer
+EVIDENCE := work_dirs/evidence
 WHEELS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pic_plugin/wheels
 PIP := bin/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: help quickstart test test-upstream test-downstream test-gpu ablation transfer bench bench-gpu clean
+.PHONY: help quickstart test test-upstream test-downstream test-gpu evidence evidence-all glyphs transfer bench bench-gpu clean
 
 help:
 	@sed -n 1p Makefile | cut -c3-
-	@echo "make ablation: the digits with and without each part of the papers;  make transfer: every protocol, in small"
+	@echo "make evidence: the papers' main claims on letters, in half an hour;  make evidence-all: all tables, in hours"
+	@echo "make transfer: every protocol, in small"
 	@echo "make test-upstream: the tests with OpenMMLab's own packages;  make clean: remove the environments"
 	@echo "make test-downstream: those of detection and segmentation"
 	@echo "make test-gpu, make bench-gpu: tests, time and memory on GPUs (docs/gpus.md)"
@@ -87,9 +89,17 @@ test-downstream: .venv-downstream/.complete
 test-gpu: .venv/.tests
 	PIC_TEST_GPU=1 .venv/bin/python -m pytest --numprocesses 0 -rs tests/gpu
 
-ablation: .venv/.quickstart
-	.venv/bin/python tools/dataset_converters/write_digits.py data/digits
-	PYTHONWARNINGS=ignore .venv/bin/python tools/ablation.py work_dirs/ablation
+# letters of Debian's font packages, which are fetched and not installed, or of the fonts below FONTS=folder
+glyphs: .venv/.quickstart
+	$(if $(FONTS),,tools/dataset_converters/fetch_fonts.sh data/fonts)
+	.venv/bin/python tools/dataset_converters/write_glyphs.py $(or $(FONTS),data/fonts) data/glyphs
+
+# what was run before is not run again
+evidence: glyphs
+	PYTHONWARNINGS=ignore .venv/bin/python tools/evidence.py $(EVIDENCE)
+
+evidence-all: glyphs
+	PYTHONWARNINGS=ignore .venv/bin/python tools/evidence.py $(EVIDENCE) --all
 
 # every protocol to its end, in small, from a checkpoint and from random weights
 transfer: .venv-downstream/.complete
