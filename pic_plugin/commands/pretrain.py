@@ -155,7 +155,7 @@ def _config_for(data: Paths, out: Path, cpu: bool, seed: int, given: dict[str, A
     speed = views_per_second(config_of(settings), machine)
     settings = choose_settings(look.images, machine, **options, views_per_second=speed)
     _say(settings, look, out, speed)
-    heading = (f'Pre-training on {look.images.count} images, written by pic_plugin.  A complete config: edit it, and '
+    heading = (f'Pre-training on {look.images.number} images, written by pic_plugin.  A complete config: edit it, and '
                f'go on with\npython -m pic_plugin pretrain {shlex.join(roots)} --out {shlex.quote(str(out))} --resume')
     return config_text(config_of(settings).to_dict(), _comments(settings), heading)
 
@@ -180,7 +180,7 @@ def _changes(settings: Mapping[str, Setting], look: 'Look', machine: Machine, ro
         whole = [dict(type='LoadImageFromFile'),
                  dict(type='ResizeEdge', scale=round(size * 8 / 7), edge='short', backend='pillow'),
                  dict(type='CenterCrop', crop_size=size), views[-1]]
-    iters_per_epoch = -(-look.images.count // value['batch_size'])
+    iters_per_epoch = -(-look.images.number // value['batch_size'])
     return {
         **({'model.data_preprocessor': dict(small.model.data_preprocessor, mean=look.mean[:1], std=look.std[:1],
                                             _delete_=True)} if symbols else {}),
@@ -222,11 +222,11 @@ def _say(settings: Mapping[str, Setting], look: 'Look', out: Path, speed: float)
     """What will be trained, on what, and for how long."""
     images = look.images
     unreadable = f', of which {look.num_unreadable} cannot be read' if look.num_unreadable else ''
-    print(f'{images.count} images; {look.num_looked_at} were looked at{unreadable}: '
+    print(f'{images.number} images; {look.num_looked_at} were looked at{unreadable}: '
           f'{"grey" if images.grey else "in colour"}, short side {images.short_side} pixels (median)')
     for name, setting in settings.items():
         print(f'  {name:<20}{setting.value!s:<10}{setting.reason}')
-    views = settings['visits'].value * images.count
+    views = settings['visits'].value * images.number
     print(f'{views} views at some {speed:.0f} a second: {_duration(views / speed)}; config, '
           f'log and checkpoints in {out}', flush=True)
 

@@ -3,7 +3,7 @@ import argparse
 import base64
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
 if TYPE_CHECKING:  # imported where it is needed: --help is quick
     import numpy as np
@@ -118,7 +118,7 @@ def _features(network: 'Network', dataset: 'InstanceDataset', num_images: int) -
     from pic_plugin.progress import progress_bar
 
     chosen = np.unique(np.linspace(0, len(dataset) - 1, num_images).astype(int))
-    models = [model.to(get_device()).eval() for model in (_untrained(network), network.model)]
+    models: list[Any] = [model.to(get_device()).eval() for model in (_untrained(network), network.model)]
     batches = [chosen[i:i + _BATCH].tolist() for i in range(0, len(chosen), _BATCH)]
     loader = evaluated_batches(dataset, batches, min(8, len(os.sched_getaffinity(0)) - 1),
                                pin_memory=get_device() != 'cpu')
