@@ -53,7 +53,8 @@ def check(data: 'Data', out: Optional[Path] = None, num_threads: Optional[int] =
         with writing_to(out.parent):  # found out before the files are read
             out.mkdir(parents=True)
     try:
-        dataset = InstanceDataset(**images_from(data))
+        images = images_from(data)
+        dataset = InstanceDataset(**images)
         with progress_bar(len(dataset), 'files') as advance, warnings.catch_warnings():
             warnings.simplefilter('ignore')  # Pillow's, of strange headers
             findings = find_all(dataset, num_threads, advance)
@@ -68,11 +69,20 @@ def check(data: 'Data', out: Optional[Path] = None, num_threads: Optional[int] =
             out.rmdir()
         raise
     print('\n'.join(_described(findings, dataset)))
-    # SETTINGS: what pretrain would choose for these images, its steps, memory and time, is to be printed here, from
-    # len(dataset), findings.quantiles() and findings.decoded_per_second (by findings.num_threads)
+    _say_what_pretrain_does(images)
     if out is not None:
         print(f'{out / FINDINGS}: all of it, with the names; pretrain --without unreadable,duplicates takes it')
     return findings
+
+
+def _say_what_pretrain_does(images: dict) -> None:
+    """With these images, or why it cannot."""
+    from .plan import plan_training
+    print('\npretrain would train as follows; a trial of some seconds')
+    try:
+        print('\n'.join(plan_training(images, Path('runs')).lines()))
+    except ValueError as error:
+        print(f'pretrain cannot train on these: {error}')
 
 
 def _described(findings: 'Findings', dataset: 'InstanceDataset') -> list[str]:

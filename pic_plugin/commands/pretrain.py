@@ -8,26 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
-from .settings import BACKBONES, SMALL, Machine, Setting, choose_settings
+from .settings import BACKBONES
 
-if TYPE_CHECKING:
-    from mmengine.config import Config
+if TYPE_CHECKING:  # imported where it is needed: --help is quick
+    from pic_plugin.datasets.sources import Data
 
-    from .trial import Look
-
-Paths = Union[str, Path, Sequence[Union[str, Path]]]
-
-_BASE, _SMALL_BASE = 'configs/pic/pic_r50_8xb64_200e.py', 'configs/pic/pic_r18-3stage-w32_1xb128_40e_digits.py'
-_DEPTHS = {f'resnet{depth}': depth for depth in (18, 34, 50, 101)}  # a backbone that is none of these is _SMALL_BASE's
-# setting -> the key that it stands at in the config
-_KEYS = {
-    'size': 'train_dataloader.dataset.pipeline', 'backbone': 'model.backbone',
-    'batch_size': 'train_dataloader.batch_size', 'window_size': 'train_dataloader.sampler.window_size',
-    'window_stride': 'train_dataloader.sampler.window_stride', 'num_negatives': 'model.head.num_negatives',
-    'learning_rate': 'optim_wrapper.optimizer.lr', 'batch_norm_in_neck': 'model.neck',
-    'visits': 'train_cfg', 'warmup_visits': 'param_scheduler', 'workers': 'train_dataloader.num_workers',
-}
-
+_FINDINGS, _NAMES = 'findings.json', 'images.txt'
 
 class Run(NamedTuple):
     """A training, in its folder."""
@@ -44,7 +30,7 @@ class Run(NamedTuple):
         return self.out / 'backbone.pth'
 
 
-def pretrain(data: Paths,
+def pretrain(data: 'Data',
              out: Union[str, Path],
              *,
              visits: Optional[int] = None,
@@ -52,6 +38,8 @@ def pretrain(data: Paths,
              backbone: Optional[str] = None,
              size: Optional[int] = None,
              batch_size: Optional[int] = None,
+             without: Sequence[str] = (),
+             findings: Union[str, Path, None] = None,
              seed: int = 0,
              resume: bool = False,
              cpu: bool = False,
@@ -59,13 +47,15 @@ def pretrain(data: Paths,
     """Train on all images below ``data``; the settings are written to ``config.py`` in ``out``, and trained from there.
 
     Args:
-        data: a folder of images, or several.
+        data: a folder of images, or several; or a text file with the names of images, one a line.
         out: a new folder for config, log, checkpoints and, at the end, ``backbone.pth``.
         visits: how often each image is trained on; 200, or on a CPU as often as an hour allows.
         hours: that training may take, in place of ``visits``.
         backbone: one of ``settings.BACKBONES``.
         size: of the views, in pixels.
         batch_size: over all GPUs.
+        without: kinds of images to leave out, as :func:`check` names them; of identical files the first one stays.
+        findings: what ``check`` wrote about the images; they are checked now if it is None.
         seed: of everything random.
         resume: go on with the training that is in ``out``, by the config there.
         cpu: train on the CPU, whether there are GPUs or not.
@@ -79,23 +69,71 @@ def pretrain(data: Paths,
     run = Run(Path(out))
     given = dict(visits=visits, hours=hours, backbone=backbone, size=size, batch_size=batch_size,
                  cfg_options=cfg_options or None)
+    if findings is not None and not without:
+        raise ValueError('findings are of use with kinds of images to leave out: give --without, too')
     if resume:
         if not run.config.is_file():
             raise ValueError(f'there is nothing to resume in {run.out}: it has no config.py; leave out --resume')
-        if extra := [name for name, value in given.items() if value is not None]:
+        if extra := [name for name, value in (*given.items(), ('without', without or None)) if value is not None]:
             raise ValueError(f'a training is resumed with its own settings, and {", ".join(extra)} cannot be given; '
                              f'to change them, edit {run.config}')
     else:
         if run.out.exists() and (not run.out.is_dir() or any(run.out.iterdir())):
             raise ValueError(f'{run.out} is there already and is not overwritten: add --resume to go on with the '
                              'training in it, or choose another --out')
-        text = _config_for(data, run.out, cpu, seed, given)
-        run.out.mkdir(parents=True, exist_ok=True)
-        partial = run.config.with_suffix('.partial')
-        partial.write_text(text)
-        partial.rename(run.config)
+        _write_config(run, data, without, findings, cpu, seed, given)
     _train(run, cpu)
     return run
+
+
+def _write_config(run: Run, data: 'Data', without: Sequence[str], findings: Union[str, Path, None], cpu: bool,
+                  seed: int, given: dict[str, Any]) -> None:
+    from pic_plugin.datasets.sources import images_from
+    from pic_plugin.whole_file import whole_file, writing_to
+
+    from .plan import plan_training
+    images = {key: [os.path.abspath(root) for root in value] if isinstance(value, list) else
+              os.path.abspath(value) if key == 'data_root' and os.path.exists(value) else value
+              for key, value in images_from(data).items()}
+    made = not run.out.exists()
+    with writing_to(run.out.parent):
+        run.out.mkdir(parents=True, exist_ok=True)
+    try:
+        if without:
+            images = _images_without(data, without, findings, run.out)
+        plan = plan_training(images, run.out, cpu, seed, **given)
+        print('\n'.join(plan.lines()), flush=True)
+        again = shlex.join(['python', '-m', 'pic_plugin', 'pretrain', *map(str, _listed(data)), '--out', str(run.out),
+                            '--resume'])
+        with whole_file(run.config) as partial:
+            partial.write_text(plan.text(f'Pre-training on {plan.look.images.number} images, written by pic_plugin.  '
+                                         f'A complete config: edit it, and go on with\n{again}'))
+    except BaseException:
+        for path in (run.out / _FINDINGS, run.out / _NAMES):
+            path.unlink(missing_ok=True)
+        if made:
+            run.out.rmdir()
+        raise
+
+
+def _images_without(data: 'Data', without: Sequence[str], findings: Union[str, Path, None],
+                    out: Path) -> dict[str, Any]:
+    """The images but those of some kinds, listed in ``out``."""
+    from pic_plugin.datasets.findings import find_all, images_without, write_findings
+    from pic_plugin.datasets.instance_dataset import InstanceDataset
+    from pic_plugin.datasets.sources import images_from
+    from pic_plugin.progress import progress_bar
+    if findings is None:
+        dataset = InstanceDataset(**images_from(data))
+        with progress_bar(len(dataset), 'files are checked') as advance:
+            found = find_all(dataset, None, advance)
+        findings = out / _FINDINGS
+        write_findings(found, dataset, findings)
+    return images_without(data, Path(findings), without, out / _NAMES)
+
+
+def _listed(data: 'Data') -> Sequence[Union[str, os.PathLike]]:
+    return [data] if isinstance(data, (str, os.PathLike)) else data
 
 
 def _train(run: Run, cpu: bool) -> None:
@@ -119,128 +157,10 @@ def _train(run: Run, cpu: bool) -> None:
                                 f'the last checkpoint in {run.out}')
 
 
-def _config_for(data: Paths, out: Path, cpu: bool, seed: int, given: dict[str, Any]) -> str:
-    import torch
-    from mmengine.config import Config
-    from mmengine.logging import MMLogger
-    from mmengine.registry import init_default_scope
-
-    from pic_plugin import engine, models  # noqa: F401  (registered)
-    from pic_plugin.datasets import InstanceDataset
-    from pic_plugin.engine.mixed_precision import use_amp
-
-    from .config_text import config_text
-    from .resources import resource
-    from .trial import look_at, views_per_second
-
-    MMLogger.get_instance('pretrain', log_level='WARNING')
-    init_default_scope('mmpretrain')
-    roots = [os.path.abspath(root) for root in ([data] if isinstance(data, (str, os.PathLike)) else data)]
-    dataset = InstanceDataset(data_root=roots, pipeline=[dict(type='LoadImageFromFile')])
-    num_gpus = 0 if cpu else torch.cuda.device_count()
-    machine = Machine(num_gpus, torch.cuda.get_device_properties(0).total_memory if num_gpus else 0,
-                      len(os.sched_getaffinity(0)))
-    look = look_at(dataset)
-    options = {name: value for name, value in given.items() if name != 'cfg_options'}
-
-    def config_of(settings: Mapping[str, Setting]) -> Config:
-        config, small = (Config.fromfile(str(resource(path))) for path in (_BASE, _SMALL_BASE))
-        config.merge_from_dict(_changes(settings, look, machine, roots, config, small))
-        if num_gpus:
-            use_amp(config, 'auto')
-        config.merge_from_dict({'work_dir': str(out), 'randomness.seed': seed, **(given['cfg_options'] or {})})
-        return config
-
-    settings = choose_settings(look.images, machine, **options)
-    speed = views_per_second(config_of(settings), machine)
-    settings = choose_settings(look.images, machine, **options, views_per_second=speed)
-    _say(settings, look, out, speed)
-    heading = (f'Pre-training on {look.images.number} images, written by pic_plugin.  A complete config: edit it, and '
-               f'go on with\npython -m pic_plugin pretrain {shlex.join(roots)} --out {shlex.quote(str(out))} --resume')
-    return config_text(config_of(settings).to_dict(), _comments(settings), heading)
-
-
-def _changes(settings: Mapping[str, Setting], look: 'Look', machine: Machine, roots: Sequence[str], base: 'Config',
-             small: 'Config') -> dict[str, Any]:
-    """What differs from the paper's config, by dotted keys; for small images as in the quickstart's.
-
-    Small grey images are symbols more often than scenes: the quickstart's augmentations turn none into another.
-    """
-    value = {name: setting.value for name, setting in settings.items()}
-    num_gpus, size = machine.num_gpus, value['size']
-    symbols = look.images.grey and size <= SMALL
-    depth = _DEPTHS.get(value['backbone'])
-    channels = 128 if depth is None else 512 if depth < 50 else 2048
-    views = (small if symbols else base).train_dataloader.dataset.to_dict()['pipeline']
-    if symbols:
-        views[1]['scale'] = (size, size)
-        whole = [*views[:2], views[-1]]
-    else:
-        views[0]['crops']['size'] = size
-        whole = [dict(type='LoadImageFromFile'),
-                 dict(type='ResizeEdge', scale=round(size * 8 / 7), edge='short', backend='pillow'),
-                 dict(type='CenterCrop', crop_size=size), views[-1]]
-    iters_per_epoch = -(-look.images.number // value['batch_size'])
-    return {
-        **({'model.data_preprocessor': dict(small.model.data_preprocessor, mean=look.mean[:1], std=look.std[:1],
-                                            _delete_=True)} if symbols else {}),
-        'model.backbone': dict(
-            **(dict(small.model.backbone, in_channels=1 if symbols else 3) if depth is None else
-               dict(type='ResNet', depth=depth, zero_init_residual=depth >= 50)), _delete_=True),
-        'model.neck': dict((small if value['batch_norm_in_neck'] else base).model.neck, in_channels=channels,
-                           hid_channels=max(256, channels), out_channels=128, _delete_=True),
-        'model.head.num_negatives': value['num_negatives'],
-        'train_dataloader.batch_size': value['batch_size'] // max(1, num_gpus),
-        'train_dataloader.num_workers': value['workers'],
-        'train_dataloader.persistent_workers': value['workers'] > 0,
-        'train_dataloader.pin_memory': num_gpus > 0,
-        'train_dataloader.sampler.window_size': value['window_size'],
-        'train_dataloader.sampler.window_stride': value['window_stride'],
-        'train_dataloader.dataset.data_root': list(roots) if len(roots) > 1 else roots[0],
-        'train_dataloader.dataset.pipeline': views,
-        'test_pipeline': whole,
-        'optim_wrapper.optimizer.lr': value['learning_rate'],
-        'param_scheduler': [
-            dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=value['warmup_visits'],
-                 convert_to_iter_based=True),
-            dict(type='CosineAnnealingLR', by_epoch=True, begin=value['warmup_visits'], end=value['visits'],
-                 convert_to_iter_based=True),
-        ][value['warmup_visits'] == 0:],
-        'auto_scale_lr.base_batch_size': value['batch_size'],
-        'train_cfg.max_epochs': value['visits'],
-        'default_hooks.checkpoint.interval': max(1, value['visits'] // 20),
-        'default_hooks.logger.interval': max(1, min(100, iters_per_epoch // 2)),
-    }
-
-
-def _comments(settings: Mapping[str, Setting]) -> dict[str, str]:
-    """What the config says of each chosen number."""
-    return {_KEYS[name]: f'{name.replace("_", " ")}: {setting.reason}' for name, setting in settings.items()}
-
-
-def _say(settings: Mapping[str, Setting], look: 'Look', out: Path, speed: float) -> None:
-    """What will be trained, on what, and for how long."""
-    images = look.images
-    unreadable = f', of which {look.num_unreadable} cannot be read' if look.num_unreadable else ''
-    print(f'{images.number} images; {look.num_looked_at} were looked at{unreadable}: '
-          f'{"grey" if images.grey else "in colour"}, short side {images.short_side} pixels (median)')
-    for name, setting in settings.items():
-        print(f'  {name:<20}{setting.value!s:<10}{setting.reason}')
-    views = settings['visits'].value * images.number
-    print(f'{views} views at some {speed:.0f} a second: {_duration(views / speed)}; config, '
-          f'log and checkpoints in {out}', flush=True)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 5400:
-        return f'{max(1, round(seconds / 60))} minutes'
-    return f'{seconds / 3600:.1f} hours' if seconds < 172800 else f'{seconds / 86400:.1f} days'
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Those of the command."""
     from .options import ConfigOptions  # imports mmengine
-    parser.add_argument('data', nargs='+', help='a folder of images, or several')
+    parser.add_argument('data', nargs='+', help='a folder of images, or several; or a text file that names images')
     parser.add_argument('--out', required=True, help='a new folder for config, log, checkpoints and backbone.pth')
     length = parser.add_mutually_exclusive_group()
     length.add_argument('--visits', type=int, help='how often each image is trained on; by default 200, or on a CPU as '
@@ -250,6 +170,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--size', type=int, help='of the views, in pixels; by default as the images are, up to 224, or '
                         '96 on a CPU')
     parser.add_argument('--batch-size', type=int, help='over all GPUs')
+    parser.add_argument('--without', type=lambda kinds: kinds.split(','), default=[], metavar='KINDS',
+                        help='leave out images that are of these kinds, by check: unreadable,duplicates')
+    parser.add_argument('--findings', help='what check wrote; by default the images are checked now')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--resume', action='store_true', help='go on with the training in OUT')
     parser.add_argument('--cpu', action='store_true', help='train on the CPU, whether there are GPUs or not')
@@ -260,8 +183,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Train."""
     done = pretrain(args.data, args.out, visits=args.visits, hours=args.hours, backbone=args.backbone, size=args.size,
-                    batch_size=args.batch_size, seed=args.seed, resume=args.resume, cpu=args.cpu,
-                    cfg_options=args.cfg_options)
+                    batch_size=args.batch_size, without=args.without, findings=args.findings, seed=args.seed,
+                    resume=args.resume, cpu=args.cpu, cfg_options=args.cfg_options)
     print(f'{done.backbone}: the trained network\n'
           f'python -m pic_plugin report {shlex.quote(str(done.out))}    # a page to look at\n'
           f'python -m pic_plugin embed {shlex.join(args.data)} --model {shlex.quote(str(done.out))} '

@@ -73,6 +73,23 @@ def test_no_images(make, message, tmp_path):
     assert not (tmp_path / 'out').exists()
 
 
+def test_images_are_left_out(pictures, tmp_path):
+    data = tmp_path / 'data'
+    shutil.copytree(pictures, data)
+    shutil.copy(next(data.rglob('*.PNG')), data / 'again.png')
+    (data / 'nothing.jpg').write_bytes(b'nothing')
+    run = pic_plugin.pretrain(data, tmp_path / 'out', visits=1, cpu=True, without=['unreadable', 'duplicates'],
+                              cfg_options=OPTIONS)
+    names = (run.out / 'images.txt').read_text().splitlines()
+    assert len(names) == 40 and 'nothing.jpg' not in names and len({'again.png', names[0]} & set(names)) == 1
+    assert Config.fromfile(str(run.config)).train_dataloader.dataset.ann_file == str(run.out / 'images.txt')
+    with pytest.raises(ValueError, match='images can be left out by .*, got blurred'):
+        pic_plugin.pretrain(data, tmp_path / 'other', without=['blurred'], findings=run.out / 'findings.json')
+    with pytest.raises(ValueError, match='give --without, too'):
+        pic_plugin.pretrain(data, tmp_path / 'other', findings=run.out / 'findings.json')
+    assert not (tmp_path / 'other').exists()
+
+
 def test_one_image_is_too_few(pictures, tmp_path):
     (tmp_path / 'data').mkdir()
     shutil.copy(next(pictures.rglob('*.PNG')), tmp_path / 'data')
