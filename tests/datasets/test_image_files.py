@@ -2,7 +2,7 @@ import os
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from mmengine.fileio import BaseStorageBackend, register_backend
 
@@ -57,6 +57,7 @@ PART = st.one_of(
 
 
 @given(st.lists(st.lists(PART, min_size=1, max_size=4), max_size=12))
+@example([[b'a', b'x.png'], [b'a-', b'x.png'], [b'a.png'], [b'a0', b'x.png'], [b'a', b'b', b'x.png'], [b'a', b'b.png']])
 def test_what_walking_finds(tmp_path_factory, paths):
     folder = tmp_path_factory.mktemp('images')
     for *folders, file in paths:
