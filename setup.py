@@ -41,6 +41,7 @@ setup(
     cmdclass={'build_py': BuildWithConfigs},
     entry_points={'console_scripts': ['pic-plugin = pic_plugin.__main__:main']},
     python_requires='>=3.10',
-    install_requires=['packaging'],
-    extras_require={name: requirements(name) for name in ('onedl', 'upstream', 'embed', 'onnx')},
+    install_requires=['packaging', *requirements('views')],
+    extras_require={name: requirements(name)
+                    for name in ('onedl', 'upstream', 'evaluation', 'embed', 'onnx', 'tensorboard')},
 )

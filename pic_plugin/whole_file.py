@@ -45,6 +45,6 @@ def writing_to(folder: Path) -> Iterator[None]:
         raise ValueError(f'there is no permission to write to {folder} ({error}); give another place') from error
     except OSError as error:
         if error.errno in _NO_ROOM:
-            raise ValueError(f'there is no room left on the disk of {folder}; make room, or give a place on another '
-                             'disk') from error
+            raise ValueError(f'there is no room left on the disk of {folder}; make room and give the command again, or '
+                             'give a place on another disk') from error
         raise

@@ -55,25 +55,24 @@ EXPECTED = {
     'c/empty.jpg': ('unknown', 0, 0, {'empty', 'unreadable'}),
     'c/empty too.png': ('unknown', 0, 0, {'empty', 'unreadable'}),
     'c/text.png': ('unknown', 0, 0, {'unreadable'}),
-    'c/cut.png': ('PNG', 0, 0, {'unreadable', 'cut-off'}),
     'c/no end.png': ('PNG', 64, 96, {'cut-off'}),
     'c/cut.webp': ('unknown', 0, 0, {'unreadable', 'cut-off'}),
     'd/copy.jpg': ('JPEG', 64, 96, {'duplicates'}),
     'd/link.jpg': ('JPEG', 64, 96, {'duplicates'}),
 }
 # decoders differ in what they make of these: some fill in grey
-CUT_JPEGS = ['c/cut.jpg', 'c/cut with preview.jpg', 'c/no end.jpg']
+CUT = ['c/cut.jpg', 'c/cut with preview.jpg', 'c/no end.jpg', 'c/cut.png']
 
 
 def write_photographs(folder: Path) -> Path:
-    """The files of :data:`EXPECTED` and :data:`CUT_JPEGS`, one whose name is not UTF-8, and a note."""
+    """The files of :data:`EXPECTED` and :data:`CUT`, one whose name is not UTF-8, and a note."""
     jpeg, png, webp = encoded(crop(1), 'JPEG', quality=95), encoded(crop(2), 'PNG'), encoded(crop(3), 'WEBP')
     exif = Image.Exif()
     exif[274] = 6
     deep = np.asarray(crop(9)).astype(np.uint16) * 257
     # a preview within a segment has an end of its own
     preview = encoded(crop(7, 32, 32), 'JPEG')
-    with_preview = encoded(crop(6), 'JPEG')
+    with_preview = encoded(crop(4), 'JPEG', quality=95)
     segment = b'\xff\xed' + (len(preview) + 2).to_bytes(2, 'big') + preview
     with_preview = with_preview[:2] + segment + with_preview[2:]
     files = {

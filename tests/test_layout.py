@@ -8,8 +8,8 @@ from tests.tiny import ROOT
 
 # each may import itself and what stands before it
 LAYERS = ['arguments', 'host_packages', 'progress', 'whole_file', 'registry', 'functional', 'augmentations', 'sharding',
-          'rows', 'evaluation', 'visualization', 'datasets', 'models', 'checkpoints', 'engine', 'model_zoo', 'embedding',
-          'commands', '__main__']
+          'rows', 'evaluation', 'visualization', 'datasets', 'models', 'checkpoints', 'engine', 'model_zoo', 'evidence',
+          'embedding', 'commands', '__main__']
 TORCH_ONLY = {'functional', 'augmentations', 'sharding'}
 FILES = sorted((ROOT / 'pic_plugin').rglob('*.py'))
 

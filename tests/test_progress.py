@@ -1,3 +1,5 @@
+"""How far long work is said to be."""
+import itertools
 import os
 import pty
 from unittest.mock import patch
@@ -5,7 +7,7 @@ from unittest.mock import patch
 import pytest
 
 from pic_plugin import progress
-from pic_plugin.progress import progress_bar
+from pic_plugin.progress import counted, progress_bar
 
 
 @pytest.fixture
@@ -48,3 +50,12 @@ def test_stderr_comes_back_after_an_error(stderr, tmp_path):
             raise ValueError('mine')
         os.write(2, b'after\n')
     assert (tmp_path / 'log').read_text() == 'after\n'
+
+def test_how_many_came_is_said_now_and_then(monkeypatch):
+    clock = itertools.count(0, 20)  # seconds, of each look
+    monkeypatch.setattr(progress.time, 'monotonic', lambda: next(clock))
+    monkeypatch.setattr(progress, '_LOOK_EVERY', 2)
+    lines = []
+    assert list(counted(iter(range(9)), 'looking', lines.append)) == list(range(9))
+    assert lines == ['looking: 2, 0 a second', 'looking: 6, 0 a second']
+    assert list(counted(iter(range(9)), 'looking', None)) == list(range(9))

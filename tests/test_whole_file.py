@@ -15,7 +15,7 @@ def test_it_is_there_once_it_is_complete(tmp_path):
 
 
 @pytest.mark.parametrize('error, raised, message', [
-    (OSError(errno.ENOSPC, 'No space left on device'), ValueError, 'no room left on the disk of .*; make room'),
+    (OSError(errno.ENOSPC, 'No space left on device'), ValueError, 'no room left on the disk of .*; make room and'),
     (OSError(errno.EDQUOT, 'Disk quota exceeded'), ValueError, 'no room left on the disk'),
     (PermissionError(errno.EACCES, 'Permission denied'), ValueError, 'no permission to write to .*; give another'),
     (OSError(errno.EIO, 'Input/output error'), OSError, 'Input/output error'),

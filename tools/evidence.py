@@ -28,7 +28,7 @@ def cost_of(run: Run, num_images: int) -> float:
     """About the views of a run; enough to tell how long the rest will take."""
     cfg = Config.fromfile(run.config, import_custom_modules=False)
     dataset = cfg.train_dataloader.dataset
-    if dataset.ann_file:
+    if dataset.get('ann_file'):
         num_images = len((DATA / dataset.ann_file).read_text().splitlines())
     num_views = sum(transform.get('num_views', [0])[0] for transform in dataset.pipeline) or 1
     return num_images * (cfg.train_cfg.max_epochs * num_views + 2)

@@ -2,7 +2,7 @@
 
 Training takes it in place of the folder, and a run that began with the folder goes on with it:
 train_dataloader.dataset.data_root=OUT.pack.  The images are copied as they are, or shrunk (--short-side) and encoded
-again (--quality), by as many processes as there are cores.  A pack that was stopped is gone on with by the same command.
+again (--quality), by as many processes as there are cores.  The same command goes on with a pack that was stopped.
 """
 import argparse
 import multiprocessing
@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Optional
 
 import cv2
-from mmcv.transforms import LoadImageFromFile
 from mmengine.fileio import get
 from mmengine.registry import init_default_scope
 
 from pic_plugin.arguments import check_positive
 from pic_plugin.datasets import InstanceDataset
-from pic_plugin.datasets.any_depth import LoadImageOfAnyDepth
+from pic_plugin.datasets.any_depth import decoded
 from pic_plugin.datasets.image_files import printable
 from pic_plugin.datasets.image_list import ImageList
 from pic_plugin.datasets.names import Names
@@ -64,7 +63,7 @@ def packed(path: str, short_side: Optional[int], quality: Optional[int]) -> tupl
     if short_side is None and quality is None:
         return content, False
     try:  # what a loader would make of it: turned as its EXIF says, 8 bits
-        image = LoadImageOfAnyDepth(LoadImageFromFile()).transform({'img_path': path})['img']
+        image = decoded(content)
     except Exception:  # decoders may raise anything
         return content, True
     height, width = image.shape[:2]
@@ -89,9 +88,14 @@ class _Worker:
     def start(cls, *settings: object) -> None:
         cls.images, cls.short_side, cls.quality = settings  # type: ignore[assignment]
         cv2.setNumThreads(0)
+        threading.Thread(target=cls.end_with_parent, daemon=True).start()
+
+    @staticmethod
+    def end_with_parent() -> None:
         parent = multiprocessing.parent_process()
         assert parent is not None
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()  # killed: nobody waits
+        parent.join()
+        os._exit(1)
 
     @classmethod
     def run(cls, start: int) -> list[tuple[bytes, bool]]:

@@ -19,13 +19,12 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
 
 from pic_plugin.arguments import check_positive
 from pic_plugin.commands.options import ConfigOptions
 from pic_plugin.datasets import check_data
 from pic_plugin.engine.mixed_precision import use_amp
-from pic_plugin.engine.quiet_runner import QuietRunner
+from pic_plugin.engine.quiet_runner import ConfigKeepingRunner, QuietRunner
 
 _DRIVER = Path('/proc/driver/nvidia/version')
 # where each launcher says how many processes it starts on a machine
@@ -171,9 +170,7 @@ def main() -> None:
     check_data(cfg)
     if args.launcher == 'pytorch' and args.cpu:
         use_gloo(cfg)
-    if Path(args.config).resolve().parent == Path(cfg.work_dir).resolve():
-        cfg = Config(cfg.to_dict())  # without a name, by which the Runner would write its own form over the file
-    kind = Runner if args.verbose else QuietRunner
+    kind = ConfigKeepingRunner if args.verbose else QuietRunner
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else kind.from_cfg(cfg)
     runner.train()
     if torch.distributed.is_initialized():

@@ -1,5 +1,5 @@
-# Letters and digits of free fonts (tools/dataset_converters/write_glyphs.py), 12,000 of them, and a network for which
-# one core takes a quarter of a millisecond per image
+# Letters and digits of free fonts (tools/dataset_converters/write_glyphs.py), and a network for which one core takes a
+# quarter of a millisecond per image
 # model: the first three stages of a ResNet-18, a quarter as wide
 model = dict(
     data_preprocessor=dict(type='InstanceDataPreprocessor', mean=[76.5], std=[89.25]),
@@ -31,9 +31,8 @@ two_views = [load, dict(type='MultiView', num_views=[2], transforms=[view_pipeli
 loader = dict(batch_size=128, num_workers=0, collate_fn=dict(type='default_collate'))
 train_dataloader = dict(
     **loader,
-    dataset=dict(
-        type='InstanceDataset', data_root='data/glyphs', data_prefix='train', ann_file='train-12000.txt',
-        with_label=True, pipeline=one_view))
+    dataset=dict(type='InstanceDataset', data_root='data/glyphs', data_prefix='train', pipeline=one_view))
+part = dict(ann_file='train-12000.txt', with_label=True)  # of the data set
 labelled_train = dict(
     type='CustomDataset', data_root='data/glyphs', data_prefix='train', ann_file='train-12000.txt',
     pipeline=[load, pack])
@@ -41,10 +40,10 @@ bank_dataloader = dict(**loader, sampler=dict(type='DefaultSampler', shuffle=Fal
 query_dataloader = {
     **bank_dataloader, 'dataset': {**labelled_train, 'data_prefix': 'test', 'ann_file': 'test-3000.txt'}}
 
-# over the training's length, whatever it is, after 94 iterations (an epoch) of warm-up
+# over the training's length, whatever it is, after a warm-up
 optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=1e-4))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=94),
     dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True),
 ]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=20)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=4)

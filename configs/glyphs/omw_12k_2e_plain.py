@@ -1,4 +1,5 @@
-_base_ = './omw_12k_20e.py'
+# random rows, no smoothing
+_base_ = './omw_12k_10e.py'
 
 model = dict(head=dict(label_smoothing=0.0))
 custom_hooks = _base_.custom_hooks[:-1]

@@ -1,3 +1,3 @@
-_base_ = './pic_all_5e.py'
+_base_ = './pic_all_4e.py'
 
 train_cfg = dict(max_epochs=2)

@@ -1,4 +1,5 @@
 """Writes a converted network, whole or not at all."""
+import io
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +36,9 @@ def convert_file(source: Path, out: Path, convert: Callable[[Path], dict[str, Te
 def save_torch(state: dict[str, Tensor], path: Path) -> None:
     """A dict of tensors, as ``torch.load(path, weights_only=True)`` reads it."""
     # cloned: a view would be saved with all that it is a view of
-    torch.save({name: tensor.detach().clone() for name, tensor in state.items()}, path)
+    file = io.BytesIO()
+    torch.save({name: tensor.detach().clone() for name, tensor in state.items()}, file)
+    path.write_bytes(file.getbuffer())  # of a disk that is full torch says something else
 
 
 def save_safetensors(state: dict[str, Tensor], path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 _WIDTH = 120
 _SECTIONS = {
-    'images': ('train_dataloader', ),
+    'images': ('train_dataloader', 'test_pipeline'),
     'network': ('model', ),
     'optimizer and schedule': ('optim_wrapper', 'param_scheduler', 'auto_scale_lr', 'train_cfg'),
     'log, checkpoints, and what else happens on the way': ('default_hooks', 'custom_hooks', 'visualizer', 'log_level'),
@@ -45,7 +45,7 @@ def _lines(key: str, start: str, value: Any, end: str, comments: Mapping[str, st
         opening, items, closing = '{', [(name, f'{name!r}: ', item) for name, item in value.items()], '}'
     else:
         opening, closing = '()' if isinstance(value, tuple) else '[]'
-        items = [(i, '', item) for i, item in enumerate(value)]
+        items = [(str(i), '', item) for i, item in enumerate(value)]
     yield f'{indent}{start}{opening}'
     for name, before, item in items:
         yield from _lines(f'{key}.{name}', before, item, ',', comments, depth + 1)

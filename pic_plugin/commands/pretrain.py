@@ -11,19 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 from .settings import BACKBONES, SMALL, Machine, Setting, choose_settings
 
 if TYPE_CHECKING:
+    from mmengine.config import Config
+
     from .trial import Look
 
 Paths = Union[str, Path, Sequence[Union[str, Path]]]
 
-_BASE = 'configs/pic/pic_r50_8xb64_200e.py'
-# the quickstart's, for images of up to 40 pixels; and ImageNet's
-_BACKBONE_CONFIGS: dict[str, dict[str, Any]] = {
-    'small': dict(type='ResNet_CIFAR', depth=18, stem_channels=32, base_channels=32, num_stages=3, strides=(1, 2, 2),
-                  dilations=(1, 1, 1), out_indices=(2, ), zero_init_residual=False),
-    **{f'resnet{depth}': dict(type='ResNet', depth=depth, zero_init_residual=depth > 34)
-       for depth in (18, 34, 50, 101)},
-}
-_CHANNELS = {'small': 128, 'resnet18': 512, 'resnet34': 512, 'resnet50': 2048, 'resnet101': 2048}
+_BASE, _SMALL_BASE = 'configs/pic/pic_r50_8xb64_200e.py', 'configs/pic/pic_r18-3stage-w32_1xb128_40e_digits.py'
+_DEPTHS = {f'resnet{depth}': depth for depth in (18, 34, 50, 101)}  # a backbone that is none of these is _SMALL_BASE's
 # setting -> the key that it stands at in the config
 _KEYS = {
     'size': 'train_dataloader.dataset.pipeline', 'backbone': 'model.backbone',
@@ -79,7 +74,7 @@ def pretrain(data: Paths,
     Raises:
         ValueError: if ``out`` holds something and ``resume`` is not set, or nothing and it is; if settings are given to
             a training that is resumed; or from :func:`.choose_settings` and :class:`InstanceDataset`.
-        RuntimeError: if the training failed; what it printed says why.
+        ChildProcessError: if the training failed; what it printed says why.
     """
     run = Run(Path(out))
     given = dict(visits=visits, hours=hours, backbone=backbone, size=size, batch_size=batch_size,
@@ -120,8 +115,8 @@ def _train(run: Run, cpu: bool) -> None:
     print(shlex.join(['python', *command[1:]]), flush=True)
     code = subprocess.run(command, check=False).returncode
     if code:
-        raise RuntimeError(f'training stopped with exit code {code}; the same command with --resume goes on from the '
-                           f'last checkpoint in {run.out}')
+        raise ChildProcessError(f'training stopped with exit code {code}; the same command with --resume goes on from '
+                                f'the last checkpoint in {run.out}')
 
 
 def _config_for(data: Paths, out: Path, cpu: bool, seed: int, given: dict[str, Any]) -> str:
@@ -149,8 +144,8 @@ def _config_for(data: Paths, out: Path, cpu: bool, seed: int, given: dict[str, A
     options = {name: value for name, value in given.items() if name != 'cfg_options'}
 
     def config_of(settings: Mapping[str, Setting]) -> Config:
-        config = Config.fromfile(str(resource(_BASE)))
-        config.merge_from_dict(_changes(settings, look, machine, roots))
+        config, small = (Config.fromfile(str(resource(path))) for path in (_BASE, _SMALL_BASE))
+        config.merge_from_dict(_changes(settings, look, machine, roots, config, small))
         if num_gpus:
             use_amp(config, 'auto')
         config.merge_from_dict({'work_dir': str(out), 'randomness.seed': seed, **(given['cfg_options'] or {})})
@@ -160,37 +155,50 @@ def _config_for(data: Paths, out: Path, cpu: bool, seed: int, given: dict[str, A
     speed = views_per_second(config_of(settings), machine)
     settings = choose_settings(look.images, machine, **options, views_per_second=speed)
     _say(settings, look, out, speed)
-    heading = (f'Pre-training on {look.images.count} images, written by pic_plugin.  A complete config: edit it, and '
+    heading = (f'Pre-training on {look.images.number} images, written by pic_plugin.  A complete config: edit it, and '
                f'go on with\npython -m pic_plugin pretrain {shlex.join(roots)} --out {shlex.quote(str(out))} --resume')
     return config_text(config_of(settings).to_dict(), _comments(settings), heading)
 
 
-def _changes(settings: Mapping[str, Setting], look: 'Look', machine: Machine, roots: Sequence[str]) -> dict[str, Any]:
-    """What differs from the paper's config, by dotted keys."""
+def _changes(settings: Mapping[str, Setting], look: 'Look', machine: Machine, roots: Sequence[str], base: 'Config',
+             small: 'Config') -> dict[str, Any]:
+    """What differs from the paper's config, by dotted keys; for small images as in the quickstart's.
+
+    Small grey images are symbols more often than scenes: the quickstart's augmentations turn none into another.
+    """
     value = {name: setting.value for name, setting in settings.items()}
-    batch_size = value['batch_size'] // max(1, machine.num_gpus)
-    iters_per_epoch = -(-look.images.count // value['batch_size'])
-    grey = look.images.grey
+    num_gpus, size = machine.num_gpus, value['size']
+    symbols = look.images.grey and size <= SMALL
+    depth = _DEPTHS.get(value['backbone'])
+    channels = 128 if depth is None else 512 if depth < 50 else 2048
+    views = (small if symbols else base).train_dataloader.dataset.to_dict()['pipeline']
+    if symbols:
+        views[1]['scale'] = (size, size)
+        whole = [*views[:2], views[-1]]
+    else:
+        views[0]['crops']['size'] = size
+        whole = [dict(type='LoadImageFromFile'),
+                 dict(type='ResizeEdge', scale=round(size * 8 / 7), edge='short', backend='pillow'),
+                 dict(type='CenterCrop', crop_size=size), views[-1]]
+    iters_per_epoch = -(-look.images.number // value['batch_size'])
     return {
-        'model.data_preprocessor': dict(
-            type='InstanceDataPreprocessor', _delete_=True,
-            **(dict(mean=look.mean[:1], std=look.std[:1]) if grey else
-               dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True))),
-        'model.backbone': dict(**_BACKBONE_CONFIGS[value['backbone']], in_channels=1 if grey else 3, _delete_=True),
-        'model.neck': dict(
-            **(dict(type='NonLinearNeck', num_layers=2, norm_cfg=dict(type='BN1d')) if value['batch_norm_in_neck'] else
-               dict(type='MoCoV2Neck')),
-            in_channels=_CHANNELS[value['backbone']], hid_channels=max(256, _CHANNELS[value['backbone']]),
-            out_channels=128, with_avg_pool=True, _delete_=True),
+        **({'model.data_preprocessor': dict(small.model.data_preprocessor, mean=look.mean[:1], std=look.std[:1],
+                                            _delete_=True)} if symbols else {}),
+        'model.backbone': dict(
+            **(dict(small.model.backbone, in_channels=1 if symbols else 3) if depth is None else
+               dict(type='ResNet', depth=depth, zero_init_residual=depth >= 50)), _delete_=True),
+        'model.neck': dict((small if value['batch_norm_in_neck'] else base).model.neck, in_channels=channels,
+                           hid_channels=max(256, channels), out_channels=128, _delete_=True),
         'model.head.num_negatives': value['num_negatives'],
-        'train_dataloader.batch_size': batch_size,
+        'train_dataloader.batch_size': value['batch_size'] // max(1, num_gpus),
         'train_dataloader.num_workers': value['workers'],
         'train_dataloader.persistent_workers': value['workers'] > 0,
-        'train_dataloader.pin_memory': machine.num_gpus > 0,
+        'train_dataloader.pin_memory': num_gpus > 0,
         'train_dataloader.sampler.window_size': value['window_size'],
         'train_dataloader.sampler.window_stride': value['window_stride'],
         'train_dataloader.dataset.data_root': list(roots) if len(roots) > 1 else roots[0],
-        'train_dataloader.dataset.pipeline': _pipeline(value['size'], grey),
+        'train_dataloader.dataset.pipeline': views,
+        'test_pipeline': whole,
         'optim_wrapper.optimizer.lr': value['learning_rate'],
         'param_scheduler': [
             dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=value['warmup_visits'],
@@ -205,23 +213,6 @@ def _changes(settings: Mapping[str, Setting], look: 'Look', machine: Machine, ro
     }
 
 
-def _pipeline(size: int, grey: bool) -> list[dict]:
-    """MoCo v2's augmentations, as in both papers; for small grey images, which are symbols more often than scenes, none
-    that turns a symbol into another.
-    """
-    if grey and size <= SMALL:
-        return [
-            dict(type='LoadImageFromFile', color_type='grayscale'),
-            dict(type='Resize', scale=(size, size), interpolation='bicubic'),
-            dict(type='Augment', augmentations=[
-                dict(type='RandomAffine', degrees=10, translate=(0.08, 0.08), scale=(0.85, 1.15), shear=10),
-                dict(type='RandomErasing', p=0.5, scale=(0.05, 0.25)),
-            ]),
-            dict(type='PackInputs'),
-        ]
-    raise NotImplementedError
-
-
 def _comments(settings: Mapping[str, Setting]) -> dict[str, str]:
     """What the config says of each chosen number."""
     return {_KEYS[name]: f'{name.replace("_", " ")}: {setting.reason}' for name, setting in settings.items()}
@@ -231,11 +222,11 @@ def _say(settings: Mapping[str, Setting], look: 'Look', out: Path, speed: float)
     """What will be trained, on what, and for how long."""
     images = look.images
     unreadable = f', of which {look.num_unreadable} cannot be read' if look.num_unreadable else ''
-    print(f'{images.count} images; {look.num_looked_at} were looked at{unreadable}: '
+    print(f'{images.number} images; {look.num_looked_at} were looked at{unreadable}: '
           f'{"grey" if images.grey else "in colour"}, short side {images.short_side} pixels (median)')
     for name, setting in settings.items():
         print(f'  {name:<20}{setting.value!s:<10}{setting.reason}')
-    views = settings['visits'].value * images.count
+    views = settings['visits'].value * images.number
     print(f'{views} views at some {speed:.0f} a second: {_duration(views / speed)}; config, '
           f'log and checkpoints in {out}', flush=True)
 

@@ -14,16 +14,17 @@ SMALL = 40  # pixels; images up to that size have networks and augmentations of 
 _LARGEST_WINDOW = 131_072
 _LARGE = 100_000  # images from which on the paper's batch, projection head and length are taken
 _GB = 1 << 30
-# float32 activations and gradients of one 224 x 224 image while it trains, in bytes, as torch's allocator counts them
-_BYTES_PER_IMAGE = {'resnet18': 28 << 20, 'resnet34': 42 << 20, 'resnet50': 96 << 20, 'resnet101': 140 << 20}
-_MEMORY_SHARE = 0.7  # of a GPU's memory that a batch may take
+# bytes that autograd keeps of one image of 224 x 224 pixels in float32: the difference of two batches of torchvision's
+# networks, counted by torch.autograd.graph.saved_tensors_hooks
+_BYTES_PER_IMAGE = {'resnet18': 21 << 20, 'resnet34': 31 << 20, 'resnet50': 82 << 20, 'resnet101': 121 << 20}
+_MEMORY_SHARE = 0.6  # of a GPU's memory that these may take, beside weights, gradients and temporaries
 _DEPTH = {'resnet18': 18, 'resnet34': 34, 'resnet50': 50, 'resnet101': 101}
 BACKBONES = ('small', *_DEPTH)
 
 
 class Images(NamedTuple):
     """What is known of the images."""
-    count: int  # N
+    number: int  # N
     short_side: int  # the median, in pixels
     grey: bool  # whether all that were looked at have one channel
 
@@ -71,8 +72,8 @@ def choose_settings(images: Images,
     """
     check_positive(int, optional=True, batch_size=batch_size, size=size, visits=visits)
     check_positive(float, optional=True, hours=hours)
-    if images.count < MIN_IMAGES:
-        raise ValueError(f'there must be at least {MIN_IMAGES} images to learn from, got {images.count}')
+    if images.number < MIN_IMAGES:
+        raise ValueError(f'there must be at least {MIN_IMAGES} images to learn from, got {images.number}')
     if backbone is not None and backbone not in BACKBONES:
         raise ValueError(f'backbone must be one of {", ".join(BACKBONES)}, got {backbone!r}; for another, edit '
                          'model in the config that is written')
@@ -85,7 +86,7 @@ def choose_settings(images: Images,
     chosen['backbone'] = Setting(backbone, 'given') if backbone else _backbone(chosen['size'].value, machine)
     chosen['batch_size'] = _batch_size(images, machine, chosen, batch_size)
     batch = chosen['batch_size'].value
-    num = images.count
+    num = images.number
 
     window = min(num, max(4 * batch, min(_LARGEST_WINDOW, _power_of_two(num / 8))))
     chosen['window_size'] = Setting(window, f'an eighth of the {num} images, as a power of two; 4 batches or more, and '
@@ -133,14 +134,14 @@ def _batch_size(images: Images, machine: Machine, chosen: dict[str, Setting], gi
         if given % processes:
             raise ValueError(f'batch_size is over all GPUs, and must be a multiple of their number, {processes}; got '
                              f'{given}')
-        if 2 * given > images.count:
-            raise ValueError(f'there must be at least two batches of images, and {images.count} are fewer than 2 x '
-                             f'{given}; batch_size may be {images.count // 2} at most')
+        if 2 * given > images.number:
+            raise ValueError(f'there must be at least two batches of images, and {images.number} are fewer than 2 x '
+                             f'{given}; batch_size may be {images.number // 2} at most')
         return Setting(given, 'given')
-    wanted = 512 if images.count >= _LARGE else 128
+    wanted = 512 if images.number >= _LARGE else 128
     reason = "the paper's" if wanted == 512 else 'for fewer than 100,000 images'
-    if wanted > images.count // 8:
-        wanted, reason = max(2, 1 << (images.count // 8).bit_length() - 1), 'an eighth of the images'
+    if wanted > images.number // 8:
+        wanted, reason = max(2, 1 << (images.number // 8).bit_length() - 1), 'an eighth of the images'
     if machine.num_gpus and chosen['backbone'].value in _BYTES_PER_IMAGE:
         per_image = _BYTES_PER_IMAGE[chosen['backbone'].value] * (chosen['size'].value / 224)**2
         fits = int(machine.gpu_memory * _MEMORY_SHARE / per_image)
@@ -157,7 +158,7 @@ def _visits(images: Images, machine: Machine, visits: Optional[int], hours: Opti
         return Setting(200, "of each image; the paper's main setting")
     if views_per_second is None:
         return Setting(200 if hours is None else 1, 'of each image; before the speed is measured')
-    possible = int((hours or 1.0) * 3600 * views_per_second / images.count)
+    possible = int((hours or 1.0) * 3600 * views_per_second / images.number)
     if hours is not None:
         return Setting(max(1, possible), f'of each image, in {hours:g} hours at {views_per_second:.0f} a second')
     return Setting(min(200, max(10, possible)),

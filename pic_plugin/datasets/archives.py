@@ -150,11 +150,11 @@ class ArchiveBackend(BaseStorageBackend):
         try:
             return archive.read(name)
         except KeyError:
-            raise FileNotFoundError(f'it has no {name!r}') from None
+            raise FileNotFoundError(f'{path[:-len(name) - 1]} has no {name!r}') from None
 
     def get_text(self, filepath: Union[str, Path], encoding: str = 'utf-8') -> str:
         """The content of a file of text."""
-        return self.get(filepath).decode(encoding)
+        return io.TextIOWrapper(io.BytesIO(self.get(filepath)), encoding).read()
 
     def exists(self, filepath: Union[str, Path]) -> bool:
         """Whether there is such a file, or such a folder."""

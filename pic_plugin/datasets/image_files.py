@@ -31,7 +31,8 @@ def images_below(folder: str, extensions: tuple[str, ...], visited: set[str], le
     backend = get_file_backend(folder, enable_singleton=True)
     if isinstance(backend, LocalBackend):
         if not os.path.isdir(folder):
-            raise ValueError(f'there is no folder {folder!r}')
+            raise ValueError(f'there is no folder {folder!r}' if not os.path.exists(folder) else
+                             f'{folder!r} is no folder, and no pack, zip file or LMDB data base')
         yield from _local_images(folder, extensions, visited, left_out)
         return
     names = backend.list_dir_or_file(folder, list_dir=False, recursive=True)

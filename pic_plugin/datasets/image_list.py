@@ -75,6 +75,11 @@ class ImageList(Sequence[dict]):
             for name in islice(names, end - start):
                 yield name if name.startswith(b'/') else prefix + name
 
+    def names_in(self, place: int) -> Iterator[bytes]:
+        """The names of the images of one folder, which has that place among ``folders``."""
+        return (self.names[i] for start, end, folder in self._runs_with_ends() if folder == place
+                for i in range(start, end))
+
     def fingerprint(self) -> str:
         """A hash of all names and their order, relative to their folders, wherever these lie.
 

@@ -4,9 +4,8 @@ import re
 from typing import NamedTuple, Optional
 
 import PIL.Image
-from mmcv.transforms import LoadImageFromFile
 
-from .any_depth import LoadImageOfAnyDepth
+from .any_depth import decoded
 from .image_files import printable
 
 TINY = 32  # pixels of the shorter side
@@ -28,7 +27,6 @@ KINDS = {
 _EXIF_ORIENTATION, _TIFF_BITS = 274, 258
 _JPEG_MARKER = re.compile(rb'\xff+([^\x00\xff\xd0-\xd7])')  # no stuffed byte and no restart, as within a scan
 _END_OF_IMAGE = 0xD9
-_loader = LoadImageOfAnyDepth(LoadImageFromFile())
 
 
 class Inspection(NamedTuple):
@@ -52,7 +50,7 @@ def inspect_image(content: bytes) -> Inspection:
     try:
         if not content:
             raise ValueError('empty')
-        height, width = _loader.decode(content).shape[:2]
+        height, width = decoded(content).shape[:2]
     except Exception as failure:  # decoders raise anything
         error = why_unreadable(failure)
         kinds |= {'unreadable'} | ({'empty'} if not content else set())

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 import torch
@@ -14,6 +14,8 @@ from mmengine.fileio import join_path
 from mmengine.logging import print_log
 from mmengine.utils import is_abs
 from mmpretrain.datasets import BaseDataset
+from mmpretrain.datasets.transforms import PackInputs
+from torch import Tensor
 
 from pic_plugin.functional.hashing import Draws
 from pic_plugin.progress import counted
@@ -21,12 +23,14 @@ from pic_plugin.registry import DATASETS
 
 from .any_depth import LoadImageOfAnyDepth
 from .archives import located
+from .class_file import check_classes, classes_in_file
 from .image_files import IMAGE_EXTENSIONS, images_below, images_named_in, printable
 from .image_list import ImageList
 from .names import Names, most_frequent
 from .once_per_machine import once_per_machine
 from .sliding_window_sampler import StreamIndex
-from .transforms.augment import DRAWS, draws_nothing_else
+from .transforms.augment import DRAWN, DRAWS, Augment, draws_nothing_else
+from .transforms.augmentation import Augmentation
 
 _NUM_STAND_INS = 16
 
@@ -34,6 +38,9 @@ _NUM_STAND_INS = 16
 @DATASETS.register_module()
 class InstanceDataset(BaseDataset):
     """All images below one folder or several (or named in a file), one class each: the class of an image is its index.
+
+    With ``class_of_image`` several images may be of one class, which has one row: merged duplicates, say, or clusters
+    (PIC, Appendix F).
 
     What differs from :class:`mmpretrain.datasets.CustomDataset`:
 
@@ -45,6 +52,8 @@ class InstanceDataset(BaseDataset):
       of that: any number of workers or ranks, and a run that was resumed, give the same views.
     - mmcv's ``LoadImageFromFile`` is replaced by :class:`.any_depth.LoadImageOfAnyDepth`: 12 and 16 bits become 0..255,
       and not 0..15.
+    - An :class:`.Augment` before ``PackInputs`` can be computed on the model's device, by
+      :class:`.InstanceDataPreprocessor`.
     - Hidden files and folders are left out, and the log says how many of what kind were.
 
     Args:
@@ -54,11 +63,16 @@ class InstanceDataset(BaseDataset):
         ann_file: a file below each ``data_root`` that names the images, relative to the folder, one a line.
         with_label: whether a label, which is not used, and a blank stand behind each of these names.
         extensions: of images, where no file names them.
+        class_of_image: a file below each ``data_root`` that says which class each image belongs to: one line an image,
+            its name relative to the folder, a blank, and the class's number, from 0 on over all ``data_root``.
         kwargs: ``pipeline`` and others, as in ``CustomDataset``.
 
+    Attributes:
+        class_of_image (Tensor): ``[N]`` int64; None where each image is a class of its own.
+
     Raises:
-        ValueError: if a folder does not exist or has no image, a file of names is empty or has a name twice, or an
-            argument is of another kind.
+        ValueError: if a folder does not exist or has no image, a file of names is empty or has a name twice, an
+            argument is of another kind, or the file of classes does not fit.
     """
 
     def __init__(self,
@@ -67,6 +81,7 @@ class InstanceDataset(BaseDataset):
                  ann_file: str = '',
                  with_label: bool = False,
                  extensions: Sequence[str] = IMAGE_EXTENSIONS,
+                 class_of_image: str = '',
                  *,
                  lazy_init: bool = False,
                  **kwargs: Any) -> None:
@@ -80,6 +95,9 @@ class InstanceDataset(BaseDataset):
         self._roots = [os.fspath(root) for root in roots]
         self.with_label = with_label
         self.extensions = tuple(extension.lower() for extension in extensions)
+        self._handed_over: Optional[Augment] = None
+        self.class_of_image: Optional[Tensor] = None
+        self._class_file = class_of_image
         super().__init__(ann_file, data_prefix=data_prefix, lazy_init=True, **kwargs)
         self.serialize_data = False  # an ImageList is small and shared as it is
         self.pipeline.transforms = [LoadImageOfAnyDepth(transform) if LoadImageOfAnyDepth.can_replace(transform) else
@@ -144,8 +162,24 @@ class InstanceDataset(BaseDataset):
             return self.data_list.take(indices)
         return super()._get_unserialized_subset(indices)
 
+    def full_init(self) -> None:
+        """As mmengine's, and read which class each image belongs to."""
+        if self._fully_initialized:
+            return
+        super().full_init()
+        if self._class_file:
+            self.class_of_image = torch.cat([
+                classes_in_file(_below(root, self._class_file), self.data_list.names_in(place))
+                for place, root in enumerate(self._roots)])
+            check_classes(self.class_of_image, self._class_file)
+            if is_main_process():
+                print_log(f'{int(self.class_of_image.max()) + 1} classes, from {self._class_file}', 'current')
+
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """The image, transformed; ``data_samples`` has ``sample_idx``, and ``unreadable``: None, or what was wrong."""
+        """The image, transformed; ``data_samples`` has ``sample_idx``, and ``unreadable``: None, or what was wrong.
+
+        Where images share classes it also has ``class_idx``.
+        """
         if not self._fully_initialized:
             self.full_init()
         # without a visit's key, one that is drawn: what stands in for an unreadable image meets the same transforms
@@ -163,11 +197,16 @@ class InstanceDataset(BaseDataset):
             unreadable = printable(f'{path} ({type(error).__name__}: {error})')
             data['inputs'] = _grey(data['inputs'])
             data['data_samples'].set_metainfo({'img_path': path})
-        data['data_samples'].set_metainfo({'sample_idx': index, 'unreadable': unreadable})
+        known = {'sample_idx': index, 'unreadable': unreadable}
+        if self.class_of_image is not None:
+            known['class_idx'] = int(self.class_of_image[index])
+        for name, value in known.items():  # set_metainfo would copy them deeply
+            data['data_samples'].set_field(value, name, field_type='metainfo')
         return data
 
     def _transformed(self, index: int, key: int) -> dict[str, Any]:
-        info = {**self.get_data_info(index), DRAWS: Draws(key)}
+        draws = Draws(key)
+        info = {**self.get_data_info(index), DRAWS: draws}
         # seeding three generators takes longer than all else does for a small image
         with nullcontext() if all(map(draws_nothing_else, self.pipeline.transforms)) else seeded(key):
             data = self.pipeline(info)
@@ -175,7 +214,24 @@ class InstanceDataset(BaseDataset):
             raise ValueError('the pipeline gave None')
         if 'data_samples' not in data:
             raise ValueError("the pipeline must end with dict(type='PackInputs'), and gave no data_samples")
+        if self._handed_over is not None:
+            views = data['inputs'] if isinstance(data['inputs'], list) else [data['inputs']]
+            drawn = self._handed_over.draw(draws, [view.shape[-2:] for view in views])
+            data['data_samples'].set_field(drawn, DRAWN, field_type='metainfo')
         return data
+
+    def hand_over_augmentations(self) -> list[Augmentation]:
+        """Leave the pipeline's :class:`Augment` to a data preprocessor, if only ``PackInputs`` comes after it.
+
+        From then on images come without it, and samples with what it would have drawn for each of their views.
+
+        Returns:
+            list: what is to be done with the views; empty if the pipeline ends otherwise, and does all by itself.
+        """
+        last = self.pipeline.transforms[-2:]
+        if self._handed_over is None and [type(transform) for transform in last] == [Augment, PackInputs]:
+            self._handed_over = self.pipeline.transforms.pop(-2)
+        return self._handed_over.augmentations if self._handed_over is not None else []
 
     def _stand_in(self, index: int, key: int) -> Union[dict[str, Any], None]:
         """Another image that passes the pipeline with the same draws, None if of several none does."""

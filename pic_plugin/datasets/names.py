@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Optional, Union, overload
+from typing import Any, Literal, Optional, Union, overload
 
 import numpy as np
 
@@ -92,7 +92,7 @@ class Names(Sequence[bytes]):
         return self  # nothing changes it
 
 
-def numbers(content: Union[bytes, memoryview], kind: str) -> memoryview:
+def numbers(content: Union[bytes, memoryview], kind: Literal['q', 'I']) -> memoryview:
     """Numbers from bytes that need not be aligned, and are quicker to get one by one than an array's.
 
     Args:

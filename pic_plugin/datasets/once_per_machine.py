@@ -1,4 +1,5 @@
 """What all ranks of a machine need, made once."""
+import errno
 import platform
 import shutil
 import tempfile
@@ -26,6 +27,7 @@ def once_per_machine(write: Callable[[Path], tuple[str, Any]], read: Callable[[P
         What ``read`` returned.
 
     Raises:
+        OSError: if the folder for temporary files is full.
         ValueError: on all ranks, if machines differ, or a rank cannot open what its machine's first one wrote.
         Exception: what ``write`` raised, there, and a ``ValueError`` that quotes it on all other ranks.
     """
@@ -42,6 +44,9 @@ def once_per_machine(write: Callable[[Path], tuple[str, Any]], read: Callable[[P
                 written = write(Path(folder))
             except Exception as fault:
                 error = fault
+                if isinstance(fault, OSError) and fault.errno == errno.ENOSPC:
+                    error = OSError(fault.errno, f'{fault.strerror}; set TMPDIR to a folder with more room than',
+                                    folder)
         outcomes = ranks.all_gather_object((folder, *written, error and f'{type(error).__name__}: {error}'))
         if error:
             raise error

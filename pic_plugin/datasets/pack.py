@@ -107,8 +107,10 @@ class PackWriter:
         self._images = (self.partial / 'images').open('ab')
         try:
             fcntl.lockf(self._images, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except (BlockingIOError, PermissionError):
             raise ValueError(f'another process is writing {self.partial}; wait for it, or name another file') from None
+        except OSError:  # a file system without locks
+            pass
         settings = self.partial / 'settings'
         if not settings.exists():
             unnamed = settings.with_suffix('.new')

@@ -8,7 +8,7 @@ from typing import Optional
 import numpy as np
 
 from pic_plugin.datasets.image_files import printable
-from pic_plugin.whole_file import check_new, whole_file
+from pic_plugin.whole_file import check_new
 
 from .parts import Parts, parts_folder
 
@@ -21,8 +21,9 @@ def check_format(out: Path) -> None:
         raise ValueError(f'--out must end with .parquet or .npy, got {out}')
     check_new(out)
     if not parts_folder(out).exists():  # or they are what is left of a process that was killed at the very end
-        for companion in (_names_beside(out), unreadable_beside(out)):
-            check_new(companion)
+        check_new(unreadable_beside(out))
+        if out.suffix == '.npy':
+            check_new(_names_beside(out))
     if out.suffix == '.parquet' and find_spec('pyarrow') is None:
         raise ValueError(f"{out} needs the package pyarrow: pip install 'pic_plugin[embed]' or pip install pyarrow; or "
                          'give a name that ends with .npy')
@@ -52,7 +53,7 @@ def write_embeddings(out: Path, parts: Parts, path_of: NameOf, label_of: Optiona
         list: what could not be read, and why.
 
     Raises:
-        ValueError: if the file exists, there is no room, or no image could be read.
+        ValueError: if no image could be read.
     """
     unreadable, num_rows = [], 0
     for part in parts:
@@ -60,47 +61,48 @@ def write_embeddings(out: Path, parts: Parts, path_of: NameOf, label_of: Optiona
         num_rows += len(part.images)
     if not num_rows:
         raise ValueError(f'none of the {len(unreadable)} images could be read; the first: {unreadable[0]}')
+    # beside the parts, with which goes whatever a process leaves that is killed
+    inside = parts.folder / out.name
     if unreadable:
-        unreadable_beside(out).unlink(missing_ok=True)
-        with whole_file(unreadable_beside(out)) as path:
-            path.write_text('\n'.join(unreadable) + '\n')
+        unreadable_beside(inside).write_text('\n'.join(unreadable) + '\n')
     if out.suffix == '.parquet':
-        _write_parquet(out, parts, path_of, label_of)
+        _write_parquet(inside, parts, path_of, label_of)
     else:
-        _write_npy(out, parts, path_of, num_rows)
+        _write_npy(inside, parts, path_of, num_rows)
+    for name in (unreadable_beside, _names_beside, Path):  # what is asked for comes last: where it is, all is
+        if name(inside).exists():
+            with name(inside).open('rb') as file:
+                os.fsync(file.fileno())
+            os.replace(name(inside), name(out))
     return unreadable
 
 
 def _write_parquet(out: Path, parts: Parts, path_of: NameOf, label_of: Optional[NameOf]) -> None:
     import pyarrow as pa
     from pyarrow import parquet
-    with whole_file(out) as path:
-        writer = None
-        try:
-            for part in parts:
-                if not len(part.images):
-                    continue
-                flat = pa.array(np.ascontiguousarray(part.embedding).ravel())
-                columns = {'path': pa.array([printable(path_of(i)) for i in part.images], pa.string()),
-                           'embedding': pa.FixedSizeListArray.from_arrays(flat, part.embedding.shape[1])}
-                if label_of is not None:
-                    columns['label'] = pa.array([printable(label_of(i)) for i in part.images], pa.string())
-                table = pa.table(columns)
-                if writer is None:
-                    # numbers that hardly repeat: nothing is gained by a dictionary
-                    writer = parquet.ParquetWriter(path, table.schema, use_dictionary=['label'])
-                writer.write_table(table, row_group_size=len(table))
-        finally:
-            if writer is not None:
-                writer.close()
+    writer = None
+    try:
+        for part in parts:
+            if not len(part.images):
+                continue
+            flat = pa.array(np.ascontiguousarray(part.embedding).ravel())
+            columns = {'path': pa.array([printable(path_of(i)) for i in part.images], pa.string()),
+                       'embedding': pa.FixedSizeListArray.from_arrays(flat, part.embedding.shape[1])}
+            if label_of is not None:
+                columns['label'] = pa.array([printable(label_of(i)) for i in part.images], pa.string())
+            table = pa.table(columns)
+            if writer is None:
+                # numbers that hardly repeat: nothing is gained by a dictionary
+                writer = parquet.ParquetWriter(out, table.schema, use_dictionary=['label'])
+            writer.write_table(table, row_group_size=len(table))
+    finally:
+        if writer is not None:
+            writer.close()
 
 
 def _write_npy(out: Path, parts: Parts, path_of: NameOf, num_rows: int) -> None:
     num_channels = max(part.embedding.shape[1] for part in parts)
-    _names_beside(out).unlink(missing_ok=True)
-    # the array gets its name last: where it is, all is
-    with (whole_file(out) as array_path, array_path.open('wb') as array,
-          whole_file(_names_beside(out)) as names_path, names_path.open('wb') as names):
+    with out.open('wb') as array, _names_beside(out).open('wb') as names:
         header = {'descr': '<f4', 'fortran_order': False, 'shape': (num_rows, num_channels)}
         np.lib.format.write_array_header_1_0(array, header)
         for part in parts:

@@ -32,7 +32,7 @@ class _Evaluated(Dataset):
             return index, None, why_unreadable(error)
 
 
-def evaluated_batches(dataset: InstanceDataset, batches: Sequence[range], num_workers: int,
+def evaluated_batches(dataset: InstanceDataset, batches: Sequence[Sequence[int]], num_workers: int,
                       pin_memory: bool) -> DataLoader:
     """A loader of :class:`Batch`.
 

@@ -37,8 +37,9 @@ def latest_checkpoint(work_dir: Path, out_dir: Optional[Path] = None) -> Optiona
 def point_to(work_dir: Path, checkpoint: Path) -> None:
     """Have ``last_checkpoint`` lead to a file."""
     pointer = work_dir / _POINTER
-    pointer.with_suffix('.partial').write_text(str(checkpoint))
-    publish(pointer.with_suffix('.partial'), pointer)
+    if not pointer.is_file() or pointer.read_text() != str(checkpoint):
+        pointer.with_suffix('.partial').write_text(str(checkpoint))
+        publish(pointer.with_suffix('.partial'), pointer)
 
 
 def publish(partial: Path, path: Path) -> None:

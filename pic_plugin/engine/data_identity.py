@@ -1,4 +1,5 @@
 """Which image belongs to which row, and which comes when: what a checkpoint says of the data."""
+from hashlib import sha256
 from typing import Any
 
 from mmengine.runner import Runner
@@ -12,8 +13,10 @@ def data_identity(runner: Runner) -> dict[str, Any]:
     stream = None
     if isinstance(sampler, SlidingWindowSampler):
         stream = {name: getattr(sampler, name) for name in ('seed', 'window_size', 'window_stride', 'reshuffle')}
+    classes = getattr(dataset, 'class_of_image', None)
     return {'num_instances': len(dataset), 'stream': stream,
-            'fingerprint': dataset.fingerprint() if isinstance(dataset, InstanceDataset) else None}
+            'fingerprint': dataset.fingerprint() if isinstance(dataset, InstanceDataset) else None,
+            'classes': None if classes is None else sha256(classes.numpy().tobytes()).hexdigest()}
 
 
 def resume_data(runner: Runner, now: dict[str, Any], saved: dict[str, Any]) -> None:
@@ -33,6 +36,9 @@ def resume_data(runner: Runner, now: dict[str, Any], saved: dict[str, Any]) -> N
     if saved['fingerprint'] != now['fingerprint']:
         raise ValueError("the data set's files have other names or another order than the checkpoint's, so rows would "
                          'get the wrong images; resume with the data that training started with')
+    if saved.get('classes') != now['classes']:
+        raise ValueError("the data set's images are of other classes than the checkpoint's, so rows would get the "
+                         'wrong images; resume with the class_of_image that training started with')
     if now['stream'] and saved['stream']:
         now['stream']['seed'] = runner.train_dataloader.sampler.seed = saved['stream']['seed']
         if now['stream'] != saved['stream']:

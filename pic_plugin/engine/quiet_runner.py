@@ -1,6 +1,7 @@
 """mmengine's Runner, which says on the console what a person reads, and all else in the log file."""
 import logging
 import sys
+from pathlib import Path
 from typing import Any, Optional, Union
 
 from mmengine.hooks import Hook
@@ -12,7 +13,16 @@ from .summary import summary
 _SPEAKERS = 'pic_plugin.', 'mmengine.runner.runner'  # who may speak before training starts
 
 
-class QuietRunner(Runner):
+class ConfigKeepingRunner(Runner):
+    """mmengine's ``Runner``, which leaves a config that lies in the work directory as its author wrote it."""
+
+    def dump_config(self) -> None:
+        """Write the config into the work directory, unless it comes from there."""
+        if not self.cfg.filename or Path(self.cfg.filename).resolve().parent != Path(self.work_dir).resolve():
+            super().dump_config()
+
+
+class QuietRunner(ConfigKeepingRunner):
     """mmengine's ``Runner``; until training starts, the console shows warnings, errors, and what is of this training.
 
     The host's description of the machine, the config, the hooks and how each parameter is initialised, hundreds of
@@ -42,6 +52,17 @@ class _StartHook(Hook):
         """When all else is ready."""
         for line in summary(runner):
             runner.logger.info(line)
+        self._end_quiet(runner)
+
+    def before_val(self, runner: Runner) -> None:
+        """When the runner validates without training."""
+        self._end_quiet(runner)
+
+    def before_test(self, runner: Runner) -> None:
+        """When it tests."""
+        self._end_quiet(runner)
+
+    def _end_quiet(self, runner: Runner) -> None:
         for handler in _consoles(runner.logger):
             handler.removeFilter(_of_this_training)
 

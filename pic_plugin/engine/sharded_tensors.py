@@ -96,7 +96,7 @@ def _flush_and_sum(path: Path) -> str:
 
 def _read_part(part: Path, block: Block, template: Mapping[str, Tensor], ranks: Ranks) -> Iterator[Piece]:
     def fail(reason: object) -> ValueError:
-        return ValueError(f'the rows of the checkpoint, {part}, cannot be read: {reason}')
+        return ValueError(f'{part}, a part of the checkpoint, cannot be read: {reason}')
 
     reader = _TensorReader(part)
     try:
@@ -112,7 +112,7 @@ def _read_part(part: Path, block: Block, template: Mapping[str, Tensor], ranks: 
         if (want := expected.get(field)) is None:
             raise fail(f'it has {field}, which was not expected')
         if tensor.size[1:] != want.shape[1:] or tensor.properties.dtype != want.dtype:
-            raise fail(f'{field} of a row was expected as {tuple(want.shape[1:])} {want.dtype}, got '
+            raise fail(f'{field} was expected as {tuple(want.shape[1:])} {want.dtype}, got '
                        f'{tuple(tensor.size[1:])} {tensor.properties.dtype}')
         nothing[field] = want.new_empty(0, *want.shape[1:])
         first, last = map(int, piece.split('-'))

@@ -33,11 +33,10 @@ def _data(runner: Runner) -> str:
 def _model(runner: Runner) -> str:
     model = unwrapped_model(runner)
     head = getattr(model, 'head', None)
-    rows = head.weight if isinstance(head, CosineInstanceHead) else None
-    names = [type(part).__name__ for part in (getattr(model, name, None) for name in ('backbone', 'neck', 'head'))
-             if part is not None]
-    count = sum(parameter.numel() for parameter in model.parameters() if parameter is not rows)
-    text = f'model: {type(model).__name__} of {", ".join(names)}; {count / 1e6:.2f} million parameters'
+    parts = ', '.join(type(part).__name__ for name, part in model.named_children() if name != 'data_preprocessor')
+    count = sum(parameter.numel() for name, parameter in model.named_parameters()
+                if parameter.requires_grad and not (isinstance(head, CosineInstanceHead) and name == 'head.weight'))
+    text = f'model: {type(model).__name__} of {parts}; {count:,} parameters to train'
     if isinstance(head, CosineInstanceHead):
         num_instances = head.allocated.num_instances
         text += f', and a row of {head.weight.shape[1]} for each image; in the softmax are ' + (

@@ -6,12 +6,13 @@ import torch
 import torch.nn.functional as F
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import Tensor
 
 from pic_plugin.arguments import check_positive
 from pic_plugin.engine.hooks.common import batch_size_per_rank, instance_head, unwrapped_model
 from pic_plugin.functional.hashing import hash64
 from pic_plugin.functional.initial_rows import initial_rows
+from pic_plugin.models import CosineInstanceHead
 from pic_plugin.registry import HOOKS
 
 MEASURED = 'measured'  # what the message hub has an experiment's figures under
@@ -47,7 +48,7 @@ class ForgetRowsHook(Hook):
     """Rows that were not visited for long start anew when they come back (PIC, Section 4.2 and Figure 3).
 
     Args:
-        max_distance: in samples, beyond which a row is given new random values, and no momentum.
+        max_distance: in samples, beyond which a row is given new random values, as if it had never been visited.
 
     Raises:
         ValueError: if the distance is no positive whole number; when training starts, if all classes are active, or the
@@ -81,7 +82,7 @@ class ForgetRowsHook(Hook):
         # within so many samples there may be fewer distinct classes than are active
         forgotten = forgotten[rows.slots(forgotten) < 0]
         if len(forgotten):
-            head, seed = instance_head(runner), int(hash64(runner.seed, _FORGOTTEN, torch.tensor(runner.iter)))
+            head, seed = instance_head(runner), int(hash64(runner.seed, _FORGOTTEN, runner.iter))
             rows.start_at(forgotten, initial_rows(forgotten, head.weight.shape[1], head.init_std, seed))
         self.num_forgotten += len(forgotten)
 
@@ -116,7 +117,7 @@ class LossByDistanceHook(Hook):
         self._place = place if runner.iter >= runner.max_iters / 2 else -1
 
     @torch.no_grad()
-    def _see(self, head: nn.Module, features: Tensor) -> None:
+    def _see(self, head: CosineInstanceHead, features: Tensor) -> None:
         if self._place < 0:
             return
         rows = head.allocated.rows

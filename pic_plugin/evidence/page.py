@@ -25,6 +25,7 @@ def keep(runs: Iterable[Run], made: Path, root: Path) -> int:
         made: where ``tools/evidence.py`` has put them.
         root: of the repository.
     """
+    (root / RESULTS).mkdir(parents=True, exist_ok=True)
     taken = [result for run in runs if (result := result_of(run, made))]
     for config in dict.fromkeys(result['config'] for result in taken):
         path = root / RESULTS / f'{config}.json'

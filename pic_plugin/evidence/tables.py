@@ -56,14 +56,13 @@ class Evidence(NamedTuple):
     tables: Sequence[Table]
 
     def runs(self, small: bool) -> list[tuple[str, int]]:
-        """(config, seed) of each training, the claims first and a seed after the other; of the claims alone if small."""
-        wanted = {(config, seed) for claim in self.claims for config in (claim.without, claim.with_)
-                  for seed in range(NUM_SEEDS)}
-        runs = sorted(wanted, key=lambda run: run[1])
+        """(config, seed) of each training: of the claims, then, unless ``small``, the rest; a seed after the other."""
+        wanted = [(config, seed) for seed in range(NUM_SEEDS) for claim in self.claims
+                  for config in (claim.without, claim.with_)]
         if not small:
-            more = {(row.config, seed) for table in self.tables for row in table.rows for seed in range(table.seeds)}
-            runs += sorted(more - wanted, key=lambda run: run[1])
-        return runs
+            more = [(row.config, seed) for table in self.tables for row in table.rows for seed in range(table.seeds)]
+            wanted += sorted(more, key=lambda run: run[1])
+        return list(dict.fromkeys(wanted))
 
 
 def read_evidence(configs: Path) -> Evidence:
@@ -78,13 +77,15 @@ def read_evidence(configs: Path) -> Evidence:
         claims = [Claim(with_=claim.pop('with'), **claim) for claim in content['claims']]
         tables = [Table(rows=[Row(**row) for row in table.pop('rows')], **table) for table in content['tables']]
     except (TypeError, KeyError) as error:
-        raise ValueError(f'{path} must have claims and tables with the keys that it has as delivered: {error}') from error
+        raise ValueError(f'{path} must have claims and tables, as of Claim, Table and Row: {error}') from error
     there = {config.stem for config in configs.glob('*.py')}
     named = {row.config for table in tables for row in table.rows}
-    if lacking := {*named, *(config for claim in claims for config in (claim.without, claim.with_))} - there:
+    compared = {config for claim in claims for config in (claim.without, claim.with_)}
+    if lacking := (named | compared) - there:
         raise ValueError(f'{path} must name configs of {configs}, and there is no {", ".join(sorted(lacking))}')
     if forgotten := there - named:
-        raise ValueError(f'{path} must have every config of {configs} in a table, and lacks {", ".join(sorted(forgotten))}')
+        raise ValueError(f'every config of {configs} must be in a table of {path}, which lacks '
+                         f'{", ".join(sorted(forgotten))}')
     return Evidence(claims, tables)
 
 
@@ -95,16 +96,16 @@ def accuracies(results: Results, config: str, num_seeds: int, probe: str) -> lis
 
 def claims_table(claims: Collection[Claim], results: Results) -> str:
     """In Markdown: both sides of each claim, and what the papers have."""
-    lines = [_line('what is added', *(f'{probe}, without' f' → with' for probe in PROBES), 'difference, linear',
-                   "the paper's, ImageNet", 'from')]
+    lines = [_line('what is added', *(f'{probe}, without → with' for probe in PROBES), 'difference, linear',
+                   "the paper's", 'from')]
     lines.append('|---' * lines[0].count(' | ') + '|---|')
     for claim in claims:
         cells = [' → '.join(mean_and_spread(accuracies(results, config, NUM_SEEDS, probe), NUM_SEEDS)
                             for config in (claim.without, claim.with_)) for probe in PROBES]
         without, with_ = (accuracies(results, config, NUM_SEEDS, 'linear') for config in (claim.without, claim.with_))
         difference = f'**{np.mean(with_) - np.mean(without):+.1f}**' if without and with_ else ''
-        lines.append(_line(claim.claim, *cells, difference,
-                           f'{claim.paper[0]} → {claim.paper[1]}, {claim.paper[1] - claim.paper[0]:+.1f}', claim.source))
+        theirs = f'{claim.paper[0]} → {claim.paper[1]}, {claim.paper[1] - claim.paper[0]:+.1f}'
+        lines.append(_line(claim.claim, *cells, difference, theirs, claim.source))
     return '\n'.join(lines)
 
 
@@ -112,7 +113,7 @@ def table_of(table: Table, results: Results) -> str:
     """In Markdown."""
     curves = any(row.curve for row in table.rows)
     paper = any(row.paper for row in table.rows)
-    lines = [_line('setting', *[''] * 0, *PROBES, *["the paper's setting", "the paper's linear"] * paper, 'config')]
+    lines = [_line('setting', *PROBES, *["the paper's setting", "the paper's linear"] * paper, 'config')]
     lines.append('|---' * lines[0].count(' | ') + '|---|')
     for row in table.rows:
         label = f'{row.label}, {row.curve}' if curves and row.curve not in row.label else row.label

@@ -35,21 +35,22 @@ def last_visits(positions: Tensor, num_samples: int, window_size: int, window_st
     window = positions // window_size
     place = window * window_stride + permute(positions % window_size, window_size, window_key(seed, window))
     data_pass, within = place // num_samples, place % num_samples
-    # this place was last in the window before.  In another pass the sample has another place, and the last window that
-    # has it may be this one, before or after the position: then the window before it counts too
+    # the window before showed this place last, if it has it.  In another pass the sample has another place, which the
+    # last window that has it showed; unless that is this one, and shows it only later: then the window before
     places, windows = [place], [window - 1]
     sample = permute(within, num_samples, pass_key(seed, data_pass, True)) if reshuffle else within
-    # a window may show the next pass's places first; two passes ago the sample has been there for certain, since no
-    # window touches three
+    # a window may show the next pass's places first; and by two passes ago the sample was there, since no window
+    # touches three.  With one permutation for all passes no window has a sample twice
     for back in (-1, 1, 2) if reshuffle else (1, ):
         that_pass = data_pass - back
         if reshuffle:
             within = permute(sample, num_samples, pass_key(seed, that_pass, True), inverse=True)
         other = that_pass * num_samples + within
         last = torch.minimum(other // window_stride, window)
-        places += [other, other]
-        windows += [last, last - 1]
-    x, w = torch.stack(places), torch.stack(windows)
+        for w in (last, last - 1) if reshuffle else (last, ):
+            places.append(other)
+            windows.append(w)
+    x, w = torch.stack(places), torch.stack(windows)  # [C, P] each, C candidates
     offset = x - w * window_stride
     found = w * window_size + permute(offset.clamp(0, window_size - 1), window_size, window_key(seed, w), inverse=True)
     counts = (x >= 0) & (w >= 0) & (offset < window_size) & (found < positions)

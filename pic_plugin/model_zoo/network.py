@@ -91,7 +91,7 @@ def evaluation_pipeline(cfg: Config) -> list[dict]:
     Raises:
         ValueError: if none of these is there.
     """
-    loaders = [cfg.get('test_dataloader'), cfg.get('val_dataloader'),
+    loaders = [cfg.get('test_dataloader'), cfg.get('val_dataloader'), cfg.get('query_dataloader'),
                *(hook.get('query_dataloader') for hook in cfg.get('custom_hooks', []))]
     for pipeline in (*(loader.dataset.get('pipeline') for loader in loaders if loader), cfg.get('test_pipeline')):
         if pipeline:

@@ -70,7 +70,8 @@ class PIC(BaseSelfSupervisor):
 
         Args:
             inputs: the views, each ``[B, 3, H, W]``; a single view may come without a list.
-            data_samples: B of them, with ``sample_idx``, and ``unreadable`` where the image could not be read.
+            data_samples: B of them, with ``sample_idx``, ``class_idx`` where images share classes, and ``unreadable``
+                where the image could not be read.
 
         Returns:
             dict: ``loss``, the mean over all ranks' samples and views.
@@ -83,7 +84,7 @@ class PIC(BaseSelfSupervisor):
         num_large = len(views) if self.num_large_views is None else self.num_large_views
         if len(views) < num_large:
             raise ValueError(f'num_large_views is {num_large}, and the pipeline gave {len(views)} views of each image; '
-                             'set the MultiView transform\'s num_views')
+                             "set DecodeCropResize's crops, or MultiView's num_views")
         features = [self.project(view, ids >= 0) for view in views]
         loss = self.head.loss(torch.stack(features[:num_large]), ids) * num_large
         if small := features[num_large:]:
@@ -92,8 +93,9 @@ class PIC(BaseSelfSupervisor):
 
     @staticmethod
     def sample_ids(data_samples: list[DataSample]) -> Tensor:
-        """``[B]`` int64, which image of the data set each sample is; -1 where it could not be read."""
-        return torch.tensor([-1 if sample.get('unreadable') else sample.sample_idx for sample in data_samples])
+        """``[B]`` int64, the row of each sample: of its image, or of that's class; -1 where it could not be read."""
+        return torch.tensor([-1 if sample.get('unreadable') else sample.get('class_idx', sample.sample_idx)
+                             for sample in data_samples])
 
     def project(self, view: Tensor, readable: Tensor) -> Tensor:
         """Features ``[B, D]`` of one view; zero where the image could not be read: it takes part in no BatchNorm.

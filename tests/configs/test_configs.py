@@ -10,7 +10,8 @@ from mmpretrain.registry import DATASETS, MODELS
 
 from tests.tiny import ROOT
 
-CONFIGS = [path for family in ('pic', 'one_million_way') for path in sorted((ROOT / 'configs' / family).glob('*.py'))]
+CONFIGS = [path for family in ('pic', 'one_million_way', 'diet')
+           for path in sorted((ROOT / 'configs' / family).glob('*.py'))]
 IMAGENET = [path for path in CONFIGS if 'digits' not in path.name]
 TWO_BRANCHES = sorted((ROOT / 'configs/two_branches').glob('*.py'))
 PIC, OMW = ([path for path in IMAGENET if path.parent.name == family] for family in ('pic', 'one_million_way'))
@@ -25,7 +26,7 @@ def test_model_and_views(path, tmp_path):
     cfg = Config.fromfile(path)
     init_default_scope(cfg.default_scope)
     model = MODELS.build(cfg.model)
-    assert model.head.weight.shape == (0, cfg.model.neck.out_channels)
+    assert model.head.weight.shape == (0, 2048 if path.parent.name == 'diet' else cfg.model.neck.out_channels)
     dataset = DATASETS.build({**cfg.train_dataloader.dataset, 'data_root': str(tmp_path)})
     assert len(dataset) == 3
     views = dataset[1]['inputs']
@@ -48,8 +49,11 @@ def test_settings_are_those_of_appendix_c(path):
     assert cfg.train_cfg.max_epochs == cfg.param_scheduler[1].end == int(epochs)
     assert cfg.param_scheduler[0].end == cfg.param_scheduler[1].begin == 5
     assert cfg.train_dataloader.dataset.data_root == f'data/imagenet{"11k" if "in11k" in path.stem else ""}/train'
-    assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=1e-4, fused=True)
-    assert cfg.model.backbone.type == {'r50': 'ResNet', 'swin-t': 'SwinTransformer'}[backbone]
+    of_rows = cfg.optim_wrapper.get('row_optimizer', cfg.optim_wrapper.optimizer)
+    assert of_rows == dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=1e-4, fused=True)
+    assert cfg.optim_wrapper.optimizer.type == ('SGD' if backbone == 'r50' else 'AdamW')
+    assert cfg.model.backbone.type == {'r50': 'ResNet', 'swin-t': 'SwinTransformer', 'convnext-t': 'ConvNeXt',
+                                       'vit-s16': 'VisionTransformer'}[backbone]
     assert cfg.model.head.temperature == (1.0 if 'plain' in path.stem else 0.2)
     assert cfg.model.head.get('cosine', True) == ('plain-softmax' not in path.stem)
     assert cfg.model.head.get('weight_correction', True) == ('no-correction' not in path.stem)
@@ -65,7 +69,8 @@ def test_settings_are_those_of_appendix_c(path):
     assert ('ColorJitter' in types) == ('GaussianBlur' not in types and 'MultiView' not in types) == (
         'weak-aug' in path.stem)
     if 'multicrop' not in path.stem:
-        assert cfg.view_pipeline[0].crop_ratio_range == (0.2, 1.0)
+        assert cfg.train_dataloader.dataset.pipeline[0].crops in (cfg.crop, [cfg.crop] * 2)
+        assert cfg.crop == dict(size=224, scale=(0.2, 1.0))
 
 
 @pytest.mark.parametrize('path', OMW, ids=lambda path: path.stem)
@@ -129,6 +134,18 @@ def test_mmpretrains_own(path, tmp_path):
     assert [tuple(view.shape) for view in dataset[0]['inputs']] == [(3, 224, 224)] * 2
 
 
+def test_settings_are_those_of_diet():
+    cfg = Config.fromfile(ROOT / 'configs/diet/diet_r50_8xb32_1000e.py')
+    head, wrapper = cfg.model.head, cfg.optim_wrapper
+    assert (head.num_negatives, head.cosine, head.temperature, head.uniform_smoothing) == (None, False, 1.0, 0.8)
+    assert cfg.model.neck == dict(type='GlobalAveragePooling')
+    assert wrapper.optimizer == dict(type='AdamW', lr=1e-3, weight_decay=0.05, fused=True)  # for 256 images
+    assert cfg.auto_scale_lr.base_batch_size == 256 == 8 * cfg.train_dataloader.batch_size
+    assert wrapper.row_optimizer.type == 'SGD'
+    assert cfg.param_scheduler[0].end == cfg.param_scheduler[1].begin == 10
+    assert cfg.param_scheduler[1].end == cfg.train_cfg.max_epochs == 1000
+
+
 def test_all_tables_of_one_million_way_are_there():
     names = {path.stem.removeprefix('omw_r50_') for path in OMW}
     lengths = {f'64xb64_{n}e' for n in (100, 200, 400, 1000)} | {'8xb64_200e'}
@@ -156,4 +173,4 @@ def num_levels(path):
 def test_no_config_is_a_copy():
     lengths = {path.stem: len(path.read_text().splitlines()) for path in IMAGENET}
     assert all(length < 20 for name, length in lengths.items()
-               if name not in ('pic_r50_8xb64_200e', 'omw_r50_64xb64_200e'))
+               if name not in ('pic_r50_8xb64_200e', 'omw_r50_64xb64_200e', 'diet_r50_8xb32_1000e'))

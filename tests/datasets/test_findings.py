@@ -10,7 +10,7 @@ from pic_plugin.datasets import InstanceDataset
 from pic_plugin.datasets.findings import find_all, images_without, write_findings
 from pic_plugin.datasets.inspection import KINDS
 from pic_plugin.datasets.sources import images_from
-from tests.photos import CUT_JPEGS, EXPECTED, crop, encoded, write, write_photographs
+from tests.photos import CUT, EXPECTED, crop, encoded, write, write_photographs
 from tests.tiny import write_images
 
 
@@ -44,7 +44,7 @@ def test_every_file(num_threads, folder):
     told = []
     findings = find_all(dataset, num_threads, told.append)
     names = [os.path.relpath(dataset.get_data_info(i)['img_path'], folder) for i in range(len(dataset))]
-    assert sum(told) == len(names) == len(EXPECTED) + len(CUT_JPEGS) + 1
+    assert sum(told) == len(names) == len(EXPECTED) + len(CUT) + 1
     for i, name in enumerate(names):
         if name in EXPECTED:
             _, height, width, kinds = EXPECTED[name]
@@ -53,7 +53,7 @@ def test_every_file(num_threads, folder):
             assert (i in findings.errors) == ('unreadable' in kinds)
     assert [names[i] for i in findings.same_as[findings.same_as >= 0]] == ['a/plain.JPG'] * 2
     assert findings.num_bytes == sum(os.path.getsize(folder / name) for name in names)
-    expected = Counter(EXPECTED[name][0] for name in names if name in EXPECTED) + Counter({'JPEG': 4})
+    expected = Counter(EXPECTED[name][0] for name in names if name in EXPECTED) + Counter({'JPEG': 4, 'PNG': 1})
     assert findings.formats == expected
     shorter = sorted(min(height, width) for _, height, width, _ in EXPECTED.values() if height)
     assert findings.quantiles()[0.0] == shorter[0] and findings.quantiles()[1.0] == shorter[-1]
@@ -109,7 +109,7 @@ def test_training_without_some(kinds, folder, tmp_path):
     kept, left_out = without(folder, kinds, tmp_path)
     known = [name for name in left_out if name in EXPECTED]
     assert sorted(known) == sorted(name for name, entry in EXPECTED.items() if entry[3] & set(kinds))
-    assert set(CUT_JPEGS) <= set(left_out) if 'cut-off' in kinds else True
+    assert set(CUT) <= set(left_out) if 'cut-off' in kinds else True
     assert os.fsencode(folder) + b'/d/caf\xe9.jpg' in map(os.fsencode, kept)
 
 

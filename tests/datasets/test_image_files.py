@@ -51,8 +51,9 @@ def test_links_are_followed_and_loops_end(tmp_path):
 
 
 # what file systems take, and what comes before and after a slash, between which folders and files are sorted
-PART = st.one_of(st.sampled_from([b'a', b'a-', b'a.png', b'a0', b'b.PNG', b'\xe9.png', '\u4e2d.png'.encode(), b'.a.png']),
-                 st.binary(min_size=1, max_size=8).filter(lambda name: not {0, 47} & set(name) and name not in (b'.', b'..')))
+PART = st.one_of(
+    st.sampled_from([b'a', b'a-', b'a.png', b'a0', b'b.PNG', b'\xe9.png', '\u4e2d.png'.encode(), b'.a.png']),
+    st.binary(min_size=1, max_size=8).filter(lambda name: not {0, 47} & set(name) and name not in (b'.', b'..')))
 
 
 @given(st.lists(st.lists(PART, min_size=1, max_size=4), max_size=12))
@@ -91,8 +92,9 @@ def test_links_to_themselves_and_folders_without_permission(tmp_path, monkeypatc
 
 def test_a_list_of_whole_paths(tmp_path):
     (tmp_path / 'list.txt').write_text(f'{tmp_path}/x/a.png 1\n/other/b.png 2\nc d.png 3\n')
-    for folder in (str(tmp_path / 'x'), f'{tmp_path}/x/'):
-        assert list(images_named_in(str(tmp_path / 'list.txt'), folder, True)) == [b'a.png', b'/other/b.png', b'c d.png']
+    for folder in (f'{tmp_path}/x', f'{tmp_path}/x/'):
+        names = list(images_named_in(str(tmp_path / 'list.txt'), folder, True))
+        assert names == [b'a.png', b'/other/b.png', b'c d.png']
 
 
 def test_names_are_bytes(tmp_path):
@@ -108,6 +110,9 @@ def test_names_are_bytes(tmp_path):
 def test_no_folder(tmp_path):
     with pytest.raises(ValueError, match="there is no folder '.*nowhere'"):
         found(tmp_path / 'nowhere')
+    (tmp_path / 'x.zip').touch()
+    with pytest.raises(ValueError, match="x.zip' is no folder, and no pack, zip file or LMDB data base"):
+        found(tmp_path / 'x.zip')
 
 
 @register_backend('pic-test', prefixes='pic-test', force=True)

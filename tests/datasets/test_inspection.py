@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import ImageOps
 
 from pic_plugin.datasets.inspection import inspect_image
-from tests.photos import CUT_JPEGS, EXPECTED, crop, encoded, write_photographs
+from tests.photos import CUT, EXPECTED, crop, encoded, write_photographs
 
 OF_OTHER_FILES = {'tiny', 'duplicates'}
 WHOLE = {name: encoded(crop(1), name) for name in ('JPEG', 'PNG', 'WEBP')} | {
@@ -34,11 +34,11 @@ def test_what_a_file_is(name, folder):
                 assert ImageOps.exif_transpose(image).size == (width, height)
 
 
-@pytest.mark.parametrize('name', CUT_JPEGS)
-def test_a_jpeg_without_its_end(name, folder):
+@pytest.mark.parametrize('name', CUT)
+def test_a_file_without_its_end(name, folder):
     content = (folder / name).read_bytes()
     seen = inspect_image(content)
-    assert seen.format == 'JPEG' and 'cut-off' in seen.kinds
+    assert seen.format == ('PNG' if name.endswith('png') else 'JPEG') and 'cut-off' in seen.kinds
     with PIL.Image.open(io.BytesIO(content)) as image, pytest.raises(OSError, match='truncated'):
         image.load()
 

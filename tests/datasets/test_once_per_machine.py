@@ -1,3 +1,4 @@
+import errno
 import os
 import platform
 from unittest.mock import patch
@@ -5,8 +6,7 @@ from unittest.mock import patch
 import pytest
 from mmengine.registry import init_default_scope
 
-from pic_plugin.datasets import InstanceDataset
-from pic_plugin.datasets import image_files
+from pic_plugin.datasets import InstanceDataset, image_files
 from pic_plugin.datasets.once_per_machine import once_per_machine
 from tests.ranks import run_ranks
 from tests.tiny import write_images
@@ -59,6 +59,25 @@ def apart(rank, world_size):
 def test_ranks_that_share_no_folder():
     out = run_ranks(apart, 2)
     assert out[0] == out[1] and "a machine's ranks must share a folder for files that pass" in out[0]
+
+
+def by_a_worker(rank, world_size, folder):
+    init_default_scope('mmpretrain')
+    if rank == 0:
+        with patch('pic_plugin.datasets.once_per_machine.get_worker_info', lambda: object()):
+            return len(InstanceDataset(folder))
+
+
+def test_a_worker_of_a_rank_asks_nobody(tmp_path):
+    assert run_ranks(by_a_worker, 2, str(write_images(tmp_path, 4))) == [4, None]
+
+
+def test_a_disk_that_is_full():
+    def write(folder):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    with pytest.raises(OSError, match=r'set TMPDIR to a folder with more room than: .*/pic_plugin-'):
+        once_per_machine(write, lambda folder, written: None)
 
 
 def test_nothing_is_left_behind(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from pic_plugin.checkpoints.read import load_tensors_only
+from tests.ranks import run_ranks
 from tests.tiny import assert_same, network_of, rows_of, tiny_config, write_images
 
 MOMENTUM = 0.1
@@ -95,3 +96,29 @@ def test_averages_are_not_resumed_from_without_the_hook_nor_the_other_way_round(
 def test_averages_need_the_hook_that_saves(images, tmp_path):
     with pytest.raises(ValueError, match='EMAHook needs InstanceCheckpointHook, which keeps the rows out'):
         train(images, tmp_path / 'run', dict(type='EMAHook'), **{'default_hooks.checkpoint': None})
+
+
+def on_ranks(rank, world_size, images, folder, hook):
+    """Of a run, and of one that is resumed, all there is on this rank; and the naive averages of the first."""
+    changes = {'launcher': 'pytorch', 'train_dataloader.batch_size': 2, 'model.neck.norm_cfg': dict(type='BN1d'),
+               'model_wrapper_cfg': dict(type='MMDistributedDataParallel', device_ids=None)}
+    whole = train(images, folder / 'two', hook, **changes)
+    resumed = train(images, folder / 'resumed', hook, resume=True, load_from=str(folder / 'two/epoch_1.pth'), **changes)
+    averages = [next(hook for hook in runner.hooks if hasattr(hook, 'ema_model')).ema_model.module.state_dict()
+                for runner in (whole, resumed)]
+    return state(whole), state(resumed), *averages, whole.naive.average
+
+
+@pytest.mark.parametrize('hook', [dict(type='mmengine.EMAHook', update_buffers=True), dict(type='EMAHook')])
+def test_ranks_have_the_same_averages(images, tmp_path, hook):
+    both = run_ranks(on_ranks, 2, images, tmp_path, hook)
+    for rank, (whole, resumed, averages, resumed_averages, naive) in enumerate(both):
+        assert_same(resumed, whole)
+        # running statistics are each rank's own, and rank 0's are saved, as without averages
+        same = {name for name in averages if rank == 0 or 'running' not in name}
+        for name in same:
+            assert torch.equal(averages[name], resumed_averages[name])
+            assert rank == 0 or torch.equal(averages[name], both[0][2][name])
+        for name in same & {name for name, tensor in naive.items() if 'num_batches' not in name}:
+            if hook.get('update_buffers') or 'running' not in name:
+                torch.testing.assert_close(averages[name].double(), naive[name], rtol=1e-5, atol=1e-6)

@@ -58,8 +58,6 @@ class SpoilHook(Hook):
     ({'model.head.num_instances': 24}, 'num_instances of the head is 24, and the data set has 23 images'),
     ({'optim_wrapper.optimizer': dict(type='AdamW', lr=1e-3, _delete_=True)}, 'optimizer must be SGD'),
     ({'optim_wrapper.type': 'OptimWrapper'}, 'optim_wrapper.type must be WeightCorrectingOptimWrapper'),
-    ({'optim_wrapper.accumulative_counts': 4},
-     'accumulative_counts must divide the iterations before each checkpoint, and 4 does not divide 6'),
     ({'default_hooks.checkpoint.by_epoch': False}, 'by_epoch of InstanceCheckpointHook must be True'),
     ({'custom_hooks': [dict(type='InstanceRowsHook', max_unreadable_share=2)]}, 'max_unreadable_share must be in'),
     ({'model.head': dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), _delete_=True)},
@@ -209,7 +207,7 @@ def test_from_recent_classes_to_all(images, checkpoint):
 def test_another_number_of_channels(images, checkpoint, monkeypatch):
     monkeypatch.setattr(instance_rows_hook, 'check_network', lambda runner: None)  # as if the network gave three
     # the network's own shapes would only be warned about by mmengine
-    with pytest.raises(ValueError, match=r"cannot be read: weight of a row was expected as \(3,\) .*, got \(6,\)"):
+    with pytest.raises(ValueError, match=r"cannot be read: weight was expected as \(3,\) .*, got \(6,\)"):
         resume(images, checkpoint, **{'model.head.in_channels': 3})
 
 

@@ -87,3 +87,18 @@ def loaders_seed(rank, world_size):
 
 def test_ranks_share_images_out_by_one_seed():
     assert run_ranks(loaders_seed, 2) == [[5, 5], [5, 5]]
+
+
+@pytest.mark.parametrize('changes, message', [
+    (dict(num_neighbors=20), 'num_neighbors must be one number or more in brackets, got 20'),
+    (dict(num_neighbors=()), r'num_neighbors must be one number or more in brackets, got \(\)'),
+    (dict(num_neighbors='20'), "num_neighbors must be a whole number, got '2'"),
+    (dict(num_neighbors=(20, 2.5)), 'num_neighbors must be a whole number, got 2.5'),
+    (dict(num_neighbors=(20, 0)), 'num_neighbors must be positive, got 0'),
+    (dict(temperature=float('nan')), 'temperature must be positive, got nan'),
+    (dict(temperature='0.07'), "temperature must be a number, got '0.07'"),
+    (dict(interval=0.5), 'interval must be a whole number, got 0.5'), (dict(interval=-1), 'interval must be positive'),
+])
+def test_wrong_numbers(changes, message):
+    with pytest.raises(ValueError, match=message):
+        KNNHook({}, {}, **changes)

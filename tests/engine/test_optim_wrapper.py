@@ -1,15 +1,15 @@
-from contextlib import contextmanager
 from itertools import combinations, product
-from unittest.mock import patch
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper
-from torch.distributed.fsdp.sharded_grad_scaler import ShardedGradScaler
 
 from pic_plugin.engine import AmpWeightCorrectingOptimWrapper, WeightCorrectingOptimWrapper
 from pic_plugin.sharding import Ranks
+from tests.amp import scaler_on_the_cpu
 from tests.ranks import run_ranks
 from tests.waits import CountWaits
 
@@ -19,22 +19,12 @@ def parameters():
     return [torch.nn.Parameter(torch.randn(3, 2)) for _ in range(2)]
 
 
-def tracking(params, **kwargs):
-    wrapper = WeightCorrectingOptimWrapper(torch.optim.SGD(params, **{'lr': 0.1, 'momentum': 0.9, **kwargs}))
+def tracking(params, accumulative_counts=1, **kwargs):
+    wrapper = WeightCorrectingOptimWrapper(torch.optim.SGD(params, **{'lr': 0.1, 'momentum': 0.9, **kwargs}),
+                                           accumulative_counts=accumulative_counts)
     wrapper.track_rows(params[1], Ranks())
     wrapper.row_momentum = torch.zeros(3, 2)
     return wrapper
-
-
-@contextmanager
-def scaler_on_the_cpu():
-    """mmengine's AMP asks for an accelerator; torch's scalers work on the CPU as well."""
-    with patch('mmengine.optim.optimizer.amp_optimizer_wrapper.is_cuda_available', return_value=True), \
-            patch('mmengine.optim.optimizer.amp_optimizer_wrapper.GradScaler',
-                  lambda **kwargs: torch.amp.GradScaler('cpu', **kwargs)), \
-            patch('torch.distributed.fsdp.sharded_grad_scaler.ShardedGradScaler',
-                  lambda **kwargs: ShardedGradScaler('cpu', **kwargs)):
-        yield
 
 
 @pytest.mark.parametrize('optimizer, message', [
@@ -197,6 +187,28 @@ def test_a_step_that_overflows_on_any_rank_is_skipped_by_all(world_size):
             torch.testing.assert_close(rank_net.double(), net.detach(), rtol=1e-6, atol=1e-6)
             torch.testing.assert_close(rank_rows.double(), rows[rank].detach(), rtol=1e-6, atol=1e-6)
             assert (logged, scale) == (steps, 2.0 if spoilt else 4.0)
+
+
+@given(st.integers(1, 5), st.integers(1, 14), st.data())
+def test_a_step_that_is_gone_on_with_is_the_unbroken_one(counts, max_iters, data):
+    """mmengine's, of a run from its first iteration on: when a step is made, and what each loss is divided by."""
+    plain = OptimWrapper(torch.optim.SGD(parameters(), lr=0.1), accumulative_counts=counts)
+    plain.initialize_count_status(torch.nn.Identity(), 0, max_iters)
+    resumed_at = data.draw(st.integers(0, max_iters - 1))
+    wrapper, made = tracking(parameters(), accumulative_counts=counts), 0
+    for i in range(max_iters):
+        if i == resumed_at:
+            wrapper.initialize_count_status(torch.nn.Identity(), i, max_iters)
+            wrapper.continue_step(made)
+        scale = plain.scale_loss(torch.ones(()))
+        plain._inner_count += 1
+        made = 0 if plain.should_update() else made + 1
+        if i >= resumed_at:
+            assert wrapper.scale_loss(torch.ones(())) == scale
+            wrapper._inner_count += 1
+            assert wrapper.should_update() == plain.should_update()
+            of = round(1 / scale.item())
+            assert wrapper.step_under_way[0] == made and (not made or wrapper.step_under_way[1] == of)
 
 
 def test_state_has_the_log_and_not_the_rows_momentum():

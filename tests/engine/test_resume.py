@@ -69,15 +69,15 @@ def settings(num_workers, **changes):
 
 
 # (name, which call, after it) of what the checkpoint hook calls on rank 0
-SAVING = [('save_rows', 3, False), ('save_rows', 2, True), ('load_tensors_only', 3, False), ('make_way', 2, True),
-          ('publish', 4, False), ('publish', 4, True), ('publish', 5, True), ('publish', 6, True),
-          ('retire', 2, True), ('clear_scratch', 5, False)]
+SAVING = [('save_rows', 3, False), ('save_gradients', 1, True), ('load_tensors_only', 3, False),
+          ('make_way', 2, True), ('publish', 4, False), ('publish', 4, True), ('publish', 5, True),
+          ('publish', 6, True), ('retire', 2, True), ('clear_scratch', 5, False)]
 
 
 def test_killed_while_saving(tmp_path):
     world_size = 2
     write_images(tmp_path / 'images', 23)
-    changes = settings(0)
+    changes = settings(0, **{'optim_wrapper.accumulative_counts': 2})  # an epoch has 3 iterations
     expected = run(tmp_path, 'whole', world_size, changes)
     for i, point in enumerate(SAVING):
         processes = start(tmp_path, 'killed', world_size, changes, resume=i > 0, kill=point)
@@ -91,9 +91,10 @@ def test_killed_while_saving(tmp_path):
 
 
 @pytest.mark.parametrize('num_workers, world_size, changes', [
-    (2, 1, {'model.head.num_negatives': None, 'model.head.label_smoothing': 0.2, 'model.head.num_hard_classes': 3}),
+    (2, 1, {'model.head.num_negatives': None, 'model.head.label_smoothing': 0.2, 'model.head.num_hard_classes': 3,
+            'optim_wrapper.accumulative_counts': 4}),
     (2, 2, {}),
-    (0, 2, {'model.head.table': 'disk', 'optim_wrapper.accumulative_counts': 3}),
+    (0, 2, {'model.head.table': 'disk', 'optim_wrapper.accumulative_counts': 2}),  # an epoch has 3 iterations
 ])
 def test_killed_at_random_moments(tmp_path, num_workers, world_size, changes):
     write_images(tmp_path / 'images', 23)

@@ -108,3 +108,15 @@ def test_all_is_written_where_the_previous_one_cannot_be_linked(tmp_path, monkey
 def test_nothing_visited(tmp_path):
     saved = save(0, 1, str(tmp_path / '0'), 0, None)
     assert saved[2] == [0] and load(0, 1, saved)
+
+
+def test_a_row_that_left_before_the_next_step_is_written_again(tmp_path):
+    """As where the gradient scaler skips the step after the last checkpoint."""
+    rows = whole_table(block_of(0, NUM_ROWS, 1), 10, None)
+    first = save_rows(tmp_path / 'first', rows, 10, Ranks(), None)
+    late = torch.tensor([11])
+    rows.write(late, some_rows(late, 10))
+    second = save_rows(tmp_path / 'second', rows, 10, Ranks(), first)
+    read = {i: w for ids, state in load_rows(second, rows.block, rows.read(late[:0]), Ranks())
+            for i, w in zip(ids.tolist(), state.weight)}
+    assert torch.equal(read[11], some_rows(late, 10).weight[0])

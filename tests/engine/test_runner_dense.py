@@ -58,6 +58,8 @@ CASES = {
         **ADAMW, 'optim_wrapper.paramwise_cfg': dict(bias_decay_mult=0.0, custom_keys={'layers.4': dict(lr_mult=0.1)})},
     'its momentum schedule': {
         **ADAMW, 'param_scheduler': [dict(type='LinearMomentum', start_factor=0.5, by_epoch=False, begin=0, end=20)]},
+    'classes of several images': dict(num_classes=11),
+    'classes of several images, all': {'num_classes': 11, 'model.head.num_negatives': None},
     'two views': dict(num_views=[2]),
     'multi-crop': {'num_views': [1, 2], 'model.num_large_views': 1},
     'momentum schedule': {'param_scheduler': [
@@ -71,7 +73,14 @@ def test_runner_equals_dense_sgd(case, tmp_path):
     changes = dict(CASES[case])
     num_views = changes.pop('num_views', None)
     num_images = 23
-    cfg = tiny_config(write_images(tmp_path / 'images', num_images), tmp_path / 'run',
+    images = write_images(tmp_path / 'images', num_images)
+    num_classes = changes.pop('num_classes', num_images)
+    class_of_image = torch.arange(num_images) * 7 % num_classes
+    if num_classes < num_images:
+        names = sorted(path.relative_to(images) for path in images.glob('*/*.png'))
+        (images / 'classes.txt').write_text(''.join(f'{name} {i}\n' for name, i in zip(names, class_of_image)))
+        changes['train_dataloader.dataset.class_of_image'] = 'classes.txt'
+    cfg = tiny_config(images, tmp_path / 'run',
                       **{'train_cfg.max_epochs': 12, 'default_hooks.checkpoint.interval': 3, **changes})
     if num_views:
         multi_view(cfg, num_views)
@@ -83,7 +92,7 @@ def test_runner_equals_dense_sgd(case, tmp_path):
     runner.train()
     record = next(hook for hook in runner.hooks if isinstance(hook, RecordHook)).iterations
 
-    dense = DenseTable(num_images, 6, model.head.num_negatives, 0.3, runner.seed)
+    dense = DenseTable(num_classes, 6, model.head.num_negatives, 0.3, runner.seed)
     names = [name for name, _ in model.named_parameters()]
     parameters = [dense.weight if name == 'head.weight' else start.get_parameter(name.removeprefix('backbone.'))
                   for name in names]
@@ -104,7 +113,7 @@ def test_runner_equals_dense_sgd(case, tmp_path):
     for i, iteration in enumerate(record):
         for group, options in zip(dense_groups, iteration['groups']):
             group.update(options)
-        ids = iteration['ids']
+        ids = iteration['ids'] if num_classes == num_images else class_of_image[iteration['ids']]
         dense.visit(ids.tolist())
         losses = []
         for v, view in enumerate(iteration['views']):

@@ -64,9 +64,9 @@ def test_the_best_is_saved(images, tmp_path, save_best, name, hooks):
     assert (saved['meta']['epoch'], saved['meta']['iter']) == (epoch, 6 * epoch)
 
 
-@pytest.mark.parametrize('interval', [1, 2])
-def test_a_resumed_run_goes_on_from_the_best_so_far(images, tmp_path, interval):
-    changes = {CHECKPOINT + 'interval': 2, 'interval': interval}
+@pytest.mark.parametrize('interval, counts', [(1, 4), (2, 1)])  # an epoch has 6 iterations
+def test_a_resumed_run_goes_on_from_the_best_so_far(images, tmp_path, interval, counts):
+    changes = {CHECKPOINT + 'interval': 2, 'interval': interval, 'optim_wrapper.accumulative_counts': counts}
     whole = train(images, tmp_path / 'whole', **changes)
     train(images, tmp_path / 'run', 2, **changes)
     resumed = train(images, tmp_path / 'run', resume=True, **changes)

@@ -166,13 +166,8 @@ HOOK = 'default_hooks.checkpoint'
     ({f'{HOOK}.priority': 'HIGHEST'}, 'InstanceCheckpointHook must run after InstanceRowsHook, .*ParamSchedulerHook'),
     ({'default_hooks.param_scheduler.priority': 'LOWEST'}, 'InstanceCheckpointHook must run after ParamSchedulerHook'),
     ({HOOK: None, 'resume': True}, 'resume needs InstanceCheckpointHook, which restores the rows'),
-    ({f'{HOOK}.save_begin': 1, f'{HOOK}.interval': 2, 'optim_wrapper.accumulative_counts': 4},
-     'accumulative_counts must divide the iterations before each checkpoint, and 4 does not divide 6'),
     ({'train_cfg': dict(type='IterBasedTrainLoop', max_iters=8, _delete_=True), 'param_scheduler': []},
      'by_epoch of InstanceCheckpointHook must be False where training goes by iterations'),
-    ({'train_cfg': dict(type='IterBasedTrainLoop', max_iters=8, _delete_=True), 'param_scheduler': [],
-      f'{HOOK}.by_epoch': False, f'{HOOK}.interval': 6, 'optim_wrapper.accumulative_counts': 4},
-     'accumulative_counts must divide the iterations before each checkpoint, and 4 does not divide 6'),
 ])
 def test_what_would_not_be_saved_does_not_start(images, tmp_path, changes, message):
     cfg = tiny_config(images, tmp_path / 'run', **changes)
@@ -268,43 +263,3 @@ def test_load_from_what_does_not_fit(images, tmp_path, spoil, message):
     with pytest.raises(ValueError, match=message):
         train(images, tmp_path / 'second', 1, load_from=str(path))
 
-
-def train_by_iterations(images, work_dir, *hooks, **changes):
-    runner = Runner.from_cfg(tiny_config(images, work_dir, **{
-        'train_cfg': dict(type='IterBasedTrainLoop', max_iters=12, _delete_=True), 'param_scheduler': [],
-        f'{HOOK}.by_epoch': False, 'optim_wrapper.accumulative_counts': 2, **changes}))
-    for hook in hooks:
-        runner.register_hook(hook)
-    runner.train()
-    return runner
-
-
-def test_checkpoints_change_nothing_while_gradients_accumulate(images, tmp_path):
-    never = state(train_by_iterations(images, tmp_path / 'never', **{f'{HOOK}.interval': 100}))
-    often = {f'{HOOK}.interval': 4, f'{HOOK}.save_begin': 2}
-    unbroken = state(train_by_iterations(images, tmp_path / 'often', **often))
-    # rows that have waited are laid out anew: the same numbers are added up in another order
-    torch.testing.assert_close(unbroken, never, rtol=1e-4, atol=1e-4)
-    for number in (6, 10):
-        path = tmp_path / f'often/iter_{number}.pth'
-        resumed = train_by_iterations(images, tmp_path / 'new', resume=True, load_from=str(path), **often)
-        assert_same(state(resumed), unbroken)
-
-
-class SaveWithinAStepHook(Hook):
-    """Asks for a checkpoint as ``save_best`` does, whenever a validation comes."""
-
-    def after_train_iter(self, runner, **kwargs):
-        if runner.iter == 4:
-            hook = next(hook for hook in runner.hooks if type(hook).__name__ == 'InstanceCheckpointHook')
-            hook._save_checkpoint_with_step(runner, 5, dict(epoch=0, iter=5))
-
-
-def test_a_checkpoint_that_comes_within_a_step_is_not_written(images, tmp_path):
-    never = state(train_by_iterations(images, tmp_path / 'never', **{f'{HOOK}.interval': 100}))
-    runner = train_by_iterations(images, tmp_path / 'run', SaveWithinAStepHook(), **{f'{HOOK}.interval': 100})
-    assert_same(state(runner), never)  # to the bit: nothing was touched
-    assert not (tmp_path / 'run/iter_5.pth').exists()
-    with pytest.raises(RuntimeError, match='rows cannot be saved within an optimizer step'):
-        runner.model.head.weight.grad = torch.zeros_like(runner.model.head.weight)
-        runner.model.head.allocated.rows.settle()

@@ -44,7 +44,7 @@ def results(runner):
     *((name, {}) for name in NETWORKS),
     ('AdamW', {'optim_wrapper.paramwise_cfg': dict(bias_decay_mult=0.0, norm_decay_mult=0.0),
                'model.head.num_negatives': None}),
-    ('AdamW', {'optim_wrapper.accumulative_counts': 3, 'optim_wrapper.clip_grad': dict(max_norm=0.5)}),
+    ('AdamW', {'optim_wrapper.accumulative_counts': 5, 'optim_wrapper.clip_grad': dict(max_norm=0.5)}),  # within a step
 ])
 def test_resumes_to_the_bit(tmp_path, network, changes):
     write_images(tmp_path / 'images', 23)

@@ -1,4 +1,5 @@
 """Slots of two ranks, in one process: what they hold, how they grow, and rows that wait for a step."""
+import copy
 import threading
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ from torch import nn
 from pic_plugin.functional.initial_rows import initial_rows
 from pic_plugin.functional.recent import RecentClasses
 from pic_plugin.functional.weight_correction import StepLog
-from pic_plugin.rows import AllRows, MemoryTable, RecentRows
+from pic_plugin.rows import AllRows, MemoryTable, RecentRows, RowState
 from pic_plugin.sharding import Block, Ranks, block_of
 
 NUM_ROWS, CAPACITY = 40, 12
@@ -87,6 +88,64 @@ def test_a_row_with_a_gradient_that_waits_is_not_evicted():
     written = rows.table.read(torch.tensor([0, 1, 3]))
     torch.testing.assert_close(written.weight, INITIAL[[0, 1, 3]] + 5)
     assert written.clock.tolist() == [1, 1, 1]
+
+
+@given(streams, st.integers(0, 11), st.sampled_from([1, 2, 3]))
+def test_a_checkpoint_has_the_slots(stream, at, counts):
+    """A table that is saved, and a new one from that checkpoint, go on like one that is not."""
+    plain, saved = (rows_of_rank(0, num_ranks=1) for _ in range(2))
+    for i, ids in enumerate(map(torch.tensor, stream)):
+        if i == at:
+            shared = saved.settle()
+            restored = rows_of_rank(0, num_ranks=1)
+            restored.optimizer.step_log = copy.deepcopy(saved.optimizer.step_log)
+            restored.restore([(ids, saved.read(ids)) for ids in saved.changed_ids(0)], shared)
+            if saved.weight.grad is not None:
+                restored.weight.grad = saved.weight.grad.clone()
+        tables = [plain, saved, *([restored] if i >= at else [])]
+        for rows in tables:
+            rows.activate(ids.long())
+            assert torch.equal(rows.ids, plain.ids) and torch.equal(rows.weight, plain.weight)
+            assert torch.equal(rows.optimizer.row_momentum, plain.optimizer.row_momentum)
+            assert (rows.active is None) == (plain.active is None)
+            assert rows.active is None or torch.equal(rows.active, plain.active)
+        for rows in tables:
+            step(rows, i, (i + 1) % counts == 0)
+
+
+def step(rows, number, is_last):
+    """Add a gradient, and apply what has been added up."""
+    weight = rows.weight
+    gradient = (torch.arange(weight.numel()).view_as(weight) + number) / 7
+    gradient[rows.ids < 0] = 0
+    weight.grad = gradient if weight.grad is None else weight.grad + gradient
+    if is_last:
+        rows.optimizer.row_momentum.mul_(0.9).add_(weight.grad).add_(weight.detach(), alpha=0.01)
+        weight.data -= 0.1 * rows.optimizer.row_momentum
+        rows.optimizer.step_log.append(0.1, 0.9, 0.01)
+        weight.grad = None
+
+
+@given(streams, st.integers(2, 4))
+def test_other_ranks_share_out_what_is_in_slots(stream, num_ranks):
+    """Also what has left and waits."""
+    one = rows_of_rank(0, num_ranks=1)
+    for i, ids in enumerate(map(torch.tensor, stream)):
+        one.activate(ids.long())
+        step(one, i, i == 2)
+    shared, (held, slots) = one.settle(), one.held()
+    dealt = []
+    for rank in range(num_ranks):
+        rows = rows_of_rank(rank, num_ranks)
+        rows.optimizer.step_log = one.optimizer.step_log
+        rows.restore([(ids[rows.block.contains(ids)], RowState(*(t[rows.block.contains(ids)] for t in one.read(ids))))
+                      for ids in one.changed_ids(0)], shared)
+        ids, places = rows.held()
+        assert torch.equal(rows.weight[places], one.weight[slots[torch.searchsorted(held, ids)]])
+        in_softmax = torch.ones_like(rows.ids, dtype=torch.bool) if rows.active is None else rows.active
+        assert torch.equal(in_softmax[places], one.slots(ids) >= 0)
+        dealt += ids.tolist()
+    assert dealt == held.tolist()
 
 
 def test_rows_that_come_are_read_ahead():

@@ -1,5 +1,6 @@
 """Letters of fonts as a data set, from the fonts that matplotlib has."""
 import json
+import re
 import shutil
 from collections import defaultdict
 from pathlib import Path
@@ -51,7 +52,8 @@ def test_each_picture_is_its_letter(glyphs, name, character):
                 if list((glyphs / split / name).glob('DejaVu_Sans-Book-*.png')))
     mask = ImageFont.truetype(FONTS / 'DejaVuSans.ttf', 48, layout_engine=ImageFont.Layout.BASIC).getmask(character)
     ink = np.array(mask, np.uint8).reshape(mask.size[::-1])
-    ink = ink[ink.any(1)][:, ink.any(0)]
+    rows, columns = (np.flatnonzero(ink.any(axis)) for axis in (1, 0))
+    ink = ink[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
     side = max(ink.shape) + 4
     square = np.zeros((side, side), np.uint8)
     top, left = (side - ink.shape[0]) // 2, (side - ink.shape[1]) // 2
@@ -59,7 +61,7 @@ def test_each_picture_is_its_letter(glyphs, name, character):
     expected = np.asarray(Image.fromarray(square).resize((28, 28), Image.Resampling.BICUBIC)).astype(int)
     written = cv2.imread(str(next(path)), cv2.IMREAD_GRAYSCALE)
     assert written.shape == (28, 28)
-    assert np.abs(written - expected).mean() < 8 < np.abs(written - expected[:, ::-1].T).mean()
+    assert np.array_equal(written, expected)
 
 
 def test_lists_name_images_with_the_folders_labels(glyphs):
@@ -71,9 +73,8 @@ def test_lists_name_images_with_the_folders_labels(glyphs):
         assert len(InstanceDataset(**arguments, ann_file=f'{split}-{number}.txt', with_label=True)) == len(whole)
 
 
-def test_a_part_is_fixed(glyphs, tmp_path):
-    with mock.patch('hashlib.sha256', wraps=__import__('hashlib').sha256):
-        run_tool(TOOL, FONTS, tmp_path / 'out')
+def test_the_same_bytes_again(glyphs, tmp_path):
+    run_tool(TOOL, FONTS, tmp_path / 'out')
     assert files_of(tmp_path / 'out') == files_of(glyphs)
 
 
@@ -89,19 +90,17 @@ def test_where_fonts_lie_plays_no_part(glyphs, tmp_path, capsys):
 
 
 def test_bad_fonts_are_said(tmp_path, capsys):
-    for name in ('DejaVuSans.ttf', 'DejaVuSansMono.ttf', 'DejaVuSerif.ttf', 'STIXGeneral.ttf', 'STIXSizOneSymReg.ttf'):
-        (tmp_path / 'fonts').mkdir(exist_ok=True)
-        shutil.copy(FONTS / name, tmp_path / 'fonts' / name)
+    shutil.copytree(FONTS, tmp_path / 'fonts')
     (tmp_path / 'fonts/broken.ttf').write_bytes(b'no font')
     (tmp_path / 'fonts/gone.otf').symlink_to(tmp_path / 'nowhere')
     run_tool(TOOL, tmp_path / 'fonts', tmp_path / 'out')
     said = capsys.readouterr().out
     assert 'left out: 2 fonts that cannot be read' in said
-    assert 'left out: 1 fonts that lack letters' in said
+    assert re.search(r'left out: \d+ fonts that lack letters', said)
 
 
 def test_twice_and_other_fonts(tmp_path, capsys):
-    shutil.copytree(FONTS, tmp_path / 'fonts', ignore=shutil.ignore_patterns('cm*', 'STIXN*', 'STIXS*'))
+    shutil.copytree(FONTS, tmp_path / 'fonts', ignore=shutil.ignore_patterns('STIXN*', 'STIXS*'))
     run_tool(TOOL, tmp_path / 'fonts', tmp_path / 'out')
     (tmp_path / 'out/train/0').rename(tmp_path / 'kept')
     run_tool(TOOL, tmp_path / 'fonts', tmp_path / 'out')
@@ -115,7 +114,8 @@ def test_twice_and_other_fonts(tmp_path, capsys):
 
 
 def test_all_or_nothing(glyphs, tmp_path):
-    with mock.patch('cv2.imwrite', side_effect=[True] * 100 + [OSError('no space')]), pytest.raises(OSError):
+    with mock.patch('cv2.imwrite', side_effect=[True] * 100 + [OSError('no space')]), \
+            pytest.raises(OSError, match='no space'):
         run_tool(TOOL, FONTS, tmp_path / 'out')
     assert not (tmp_path / 'out').exists()
     run_tool(TOOL, FONTS, tmp_path / 'out')

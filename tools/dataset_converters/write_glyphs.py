@@ -1,10 +1,11 @@
-"""Write the letters and digits of fonts as PNG files: OUT/{train,test}/<class>/<family>-<style>-<font>.png, 28 x 28, grey.
+"""Write letters and digits of fonts as grey PNG files, 28 x 28: OUT/{train,test}/<class>/<family>-<style>-<hash>.png.
 
 All fonts of a family are in one split.  OUT/train-12000.txt and OUT/test-3000.txt name fixed parts, with labels, and
 OUT/fonts.json says which fonts it was.
 """
 import argparse
 import json
+import math
 import os
 import re
 import shutil
@@ -81,11 +82,12 @@ def fonts_below(folders: Sequence[Path]) -> tuple[list[Font], Counter]:
 def draw(font: ImageFont.FreeTypeFont, character: str) -> np.ndarray:
     """A character, light on dark, cropped to its ink, in the middle of a square: ``[28, 28]`` uint8; black for none."""
     left, top, right, bottom = font.getbbox(character)
-    width, height = int(right - left) + 2 * _MARGIN, int(bottom - top) + 2 * _MARGIN
-    side = max(width, height)
+    drawn = Image.new('L', (math.ceil(right - left) + 2, math.ceil(bottom - top) + 2))
+    ImageDraw.Draw(drawn).text((1 - left, 1 - top), character, fill=255, font=font)
+    ink = drawn.crop(drawn.getbbox())
+    side = max(ink.size) + 2 * _MARGIN
     square = Image.new('L', (side, side))
-    ImageDraw.Draw(square).text(((side - width) // 2 + _MARGIN - left, (side - height) // 2 + _MARGIN - top), character,
-                                fill=255, font=font)
+    square.paste(ink, ((side - ink.width) // 2, (side - ink.height) // 2))
     return np.asarray(square.resize((SIZE, SIZE), Image.Resampling.BICUBIC))
 
 
@@ -160,7 +162,7 @@ def write_glyphs(folders: Sequence[Path], out: Path) -> None:
         drawn = sorted(members, key=lambda name: sha256(name.encode()).digest())[:NUM_PARTS[split]]
         (partial / f'{split}-{NUM_PARTS[split]}.txt').write_text(
             ''.join(f'{name} {labels[name.split("/")[0]]}\n' for name in sorted(drawn)))
-    used = Counter(font.split for font in fonts)
+    used = {split: len({name.split('/')[1] for name in members}) for split, members in names.items()}
     summary = {'sha256': digest, 'fonts': len(fonts), 'families': len({font.family for font in fonts}),
                'images': {split: len(members) for split, members in names.items()}}
     (partial / 'fonts.json').write_text(json.dumps(summary, indent=1) + '\n')

@@ -14,11 +14,15 @@ class Augmentation(ABC):
 
     They are rendered either on the host, one image at a time, or on a device, all images of a batch at once; both give
     the same view to rounding.
+
+    Attributes:
+        num_parameters (int): how many :meth:`draw` gives.
     """
+    num_parameters: int
 
     @abstractmethod
     def draw(self, draws: Draws, height: int, width: int) -> tuple[float, ...]:
-        """Parameters for one image of this size in pixels, always equally many."""
+        """``num_parameters`` parameters for one image of this size in pixels."""
 
     @abstractmethod
     def on_host(self, image: np.ndarray, parameters: Sequence[float]) -> np.ndarray:
@@ -36,6 +40,25 @@ class Augmentation(ABC):
     def to_send(self, parameters: Tensor) -> Sequence[Tensor]:
         """What the device needs of a batch's parameters, ``[B, number of parameters]`` float64 on the host."""
         return [parameters.float()]
+
+
+class SomeImages(Augmentation):
+    """A change of those images whose first parameter is not 0."""
+
+    @abstractmethod
+    def change(self, images: Tensor, *parameters: Tensor) -> Tensor:
+        """Those images, ``[n, C, H, W]`` float in 0..255 with red first, changed."""
+
+    def to_send(self, parameters: Tensor) -> Sequence[Tensor]:
+        """Which images they are, ``[n]`` int64; known on the host, so that the device need not be asked."""
+        return [parameters[:, 0].nonzero()[:, 0]]
+
+    def on_device(self, images: Tensor, *parameters: Tensor) -> Tensor:
+        """As :meth:`Augmentation.on_device`."""
+        which, *others = parameters
+        if len(which):
+            images.index_copy_(0, which, self.change(images.index_select(0, which), *others))
+        return images
 
 
 def check_range(name: str, given: Any, low: float, high: float) -> tuple[float, float]:

@@ -12,9 +12,37 @@ from pic_plugin.augmentations import affine, erase
 from pic_plugin.functional.hashing import Draws
 from pic_plugin.registry import AUGMENTATIONS
 
-from .augmentation import Augmentation, check_probability, check_range
+from .augmentation import Augmentation, SomeImages, check_probability, check_range
 
 _ATTEMPTS = 10  # torchvision's, to draw a rectangle that fits
+
+
+@AUGMENTATIONS.register_module()
+class RandomHorizontalFlip(SomeImages):
+    """Mirror left and right, as ``torchvision.transforms.RandomHorizontalFlip``.
+
+    Args:
+        p: how often.
+
+    Raises:
+        ValueError: if ``p`` is no probability.
+    """
+    num_parameters = 1
+
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = check_probability('p', p)
+
+    def draw(self, draws: Draws, height: int, width: int) -> tuple[float, ...]:
+        """Whether it is done."""
+        return (float(draws.uniform() < self.p), )
+
+    def on_host(self, image: np.ndarray, parameters: Sequence[float]) -> np.ndarray:
+        """As :meth:`Augmentation.on_host`."""
+        return cv2.flip(image, 1) if parameters[0] else image
+
+    def change(self, images: Tensor, *parameters: Tensor) -> Tensor:
+        """As :meth:`SomeImages.change`."""
+        return images.flip(-1)
 
 
 @AUGMENTATIONS.register_module()
@@ -33,6 +61,7 @@ class RandomAffine(Augmentation):
     Raises:
         ValueError: if a range is none.
     """
+    num_parameters = 6
 
     def __init__(self,
                  degrees: Union[float, Sequence[float]],
@@ -101,6 +130,7 @@ class RandomErasing(Augmentation):
     Raises:
         ValueError: if ``p`` is no probability, or a range is none.
     """
+    num_parameters = 4
 
     def __init__(self,
                  p: float = 0.5,

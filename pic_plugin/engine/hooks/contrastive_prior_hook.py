@@ -1,11 +1,13 @@
 """Rows that start as features of the untrained network (One-Million-Way, A Contrastive Prior)."""
 import time
+from collections.abc import Sized
 from typing import Optional
 
 import torch
 import torch.nn.functional as F
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pic_plugin.arguments import check_positive
@@ -21,7 +23,7 @@ _PRIOR = 5  # what the hash is for
 
 @HOOKS.register_module()
 class ContrastivePriorHook(Hook):
-    """Before the first iteration, gives each row its image's feature.
+    """Before the first iteration, gives each row its image's feature, where images share one the first image's.
 
     One pass over the training data, in a random order and as the training pipeline augments it (of several views, the
     first): the network with its initial weights, no gradients, BatchNorm in training mode and all else, dropout say,
@@ -57,13 +59,14 @@ class ContrastivePriorHook(Hook):
         if runner.iter > 0:
             return
         model, head = unwrapped_model(runner), instance_head(runner)
-        num_instances, ranks = head.allocated.num_instances, head.allocated.ranks
+        dataset, ranks = runner.train_dataloader.dataset, head.allocated.ranks
+        gives_row = _gives_row(dataset)
         batch_size = batch_size_per_rank(runner)
         # a shuffled pass, in whole batches: the statistics of each are those of as many images.  Other orders and views
         # than the training's, whose first epoch should be new to the rows; the same on all ranks, by rank 0's seed
-        sampler = SlidingWindowSampler(runner.train_dataloader.dataset, None, None, batch_size=batch_size,
+        sampler = SlidingWindowSampler(dataset, None, None, batch_size=batch_size,
                                        seed=int(hash64(ranks.broadcast_int(runner.seed), _PRIOR)))
-        runner.logger.info(f'Contrastive prior: the untrained network\'s features of {num_instances} images')
+        runner.logger.info(f'Contrastive prior: the untrained network\'s features of {len(dataset)} images')
         start = time.monotonic()
         was_training = model.training
         buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
@@ -80,11 +83,23 @@ class ContrastivePriorHook(Hook):
             if self.row_norm is not None:
                 features = F.normalize(features.float(), dim=1) * self.row_norm
             position = (i * batch_size + torch.arange(batch_size)) * ranks.size + ranks.rank
-            head.start_rows_at(ids.where(position < num_instances, -1), features)
+            images = torch.tensor([sample.sample_idx for sample in batch['data_samples']])
+            head.start_rows_at(ids.where((position < len(dataset)) & gives_row[images], -1), features)
         model.train(was_training)
         for name, buffer in model.named_buffers():
             buffer.copy_(buffers[name])
         runner.logger.info(f'Contrastive prior: each row is its image\'s feature, {time.monotonic() - start:.0f} s')
+
+
+def _gives_row(dataset: Sized) -> Tensor:
+    """``[N]`` bool, whether an image is the first of its class."""
+    classes = getattr(dataset, 'class_of_image', None)
+    if classes is None:
+        return torch.ones(len(dataset), dtype=torch.bool)
+    order = classes.argsort(stable=True)
+    first = torch.ones(len(order), dtype=torch.bool)
+    first[1:] = classes[order[1:]] != classes[order[:-1]]
+    return torch.zeros_like(first).index_put((order, ), first)
 
 
 def _batch_norms(model: torch.nn.Module) -> list[_BatchNorm]:

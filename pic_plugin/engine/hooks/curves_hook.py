@@ -46,14 +46,14 @@ class CurvesHook(Hook):
         if runner.rank > 0 or self._failed or (start < self._due and not last):
             return
         try:
-            from pic_plugin.visualization import plot_curves  # matplotlib takes a second, and may be missing
+            from pic_plugin.visualization import plot_curves  # matplotlib takes a second
             plot_curves(Path(runner.work_dir), Path(runner.work_dir, 'curves.png'))
         except Exception as error:  # for no picture's sake is a training to stop
             if isinstance(error, ValueError) and not last:
                 return  # nothing is logged yet
             self._failed = True
             runner.logger.warning(f'{runner.work_dir}/curves.png cannot be drawn, and training goes on without it '
-                                  f'({type(error).__name__}: {error}); it takes matplotlib, pip install matplotlib, '
-                                  "and dict(type='LocalVisBackend') in vis_backends")
+                                  f'({type(error).__name__}: {error}); it takes matplotlib, and '
+                                  "dict(type='LocalVisBackend') in visualizer.vis_backends")
         now = time.monotonic()
         self._due = now + (now - start) / _SHARE

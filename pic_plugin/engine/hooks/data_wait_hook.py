@@ -2,6 +2,7 @@
 import os
 from typing import Any, Optional
 
+from mmengine.device import get_device
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -20,9 +21,9 @@ class DataWaitHook(Hook):
     """Says after some iterations how many images a second there are, and whether loader or step is waited for.
 
     It goes by what ``IterTimerHook`` logs, ``data_time`` and ``time``: by the host's clock, without waiting for the
-    device, which the host is at most a step ahead of.  While training waits for the loader, the rate is the loader's; the
-    step's is not below what would be left without the wait, and may be above.  The batches that the workers had ready
-    before are not counted.
+    device, which the host is at most a step ahead of.  While training waits for the loader, the rate is the loader's,
+    and the step's is at most what would be left without the wait: the device may work on meanwhile.  The batches that
+    the workers had ready before are not counted.
 
     Args:
         num_iters: the number of iterations.
@@ -51,7 +52,8 @@ class DataWaitHook(Hook):
         """Note the iteration's times; after enough of them, say what they come to."""
         loader = runner.train_dataloader
         ready = loader.num_workers * (loader.prefetch_factor or 0)
-        if self._times is None or batch_idx < min(ready, len(loader) // 2):
+        if self._times is None or batch_idx < min(ready, len(loader) // 2) or \
+                'train/time' not in runner.message_hub.log_scalars:  # nobody takes the time
             return
         waited, took = (runner.message_hub.get_scalar(f'train/{name}').current() for name in ('data_time', 'time'))
         self._times.append((waited, took))
@@ -63,15 +65,15 @@ class DataWaitHook(Hook):
         num_local = self._ranks.sum_on_this_machine(1)
         if self._ranks.rank == 0:
             rate = batch_size_per_rank(runner) * self._ranks.size * self.num_iters / took
-            runner.logger.info(_said(rate, max(shares)) + (
-                '' if max(shares) < _SMALL_SHARE else '; ' + _advice(loader, num_local)))
+            advice = '' if max(shares) < _SMALL_SHARE else '; ' + _advice(loader, num_local)
+            runner.logger.info(_said(rate, max(shares)) + advice)
 
 
 def _said(rate: float, share: float) -> str:
     text = f'{rate:.0f} images a second; {share:.0%} of the time goes by waiting for data'
     if share < _SMALL_SHARE:
         return f'{text}: the step takes the time, and the loader keeps up'
-    return f'{text}: that is what the loader gives, and the step could take {rate / max(1 - share, 0.01):.0f}'
+    return f'{text}: that is what the loader gives, and the step could take up to {rate / max(1 - share, 0.01):.0f}'
 
 
 def _advice(loader: Any, num_local: int) -> str:
@@ -80,7 +82,8 @@ def _advice(loader: Any, num_local: int) -> str:
     if workers < cores:
         return (f'set train_dataloader.num_workers={cores // num_local}: this machine has {cores} cores, and {workers} '
                 'workers for all of its ranks')
-    on_cpu = any(name in repr(getattr(loader.dataset, 'pipeline', '')) for name in _COLOURS)
+    pipeline = repr(getattr(loader.dataset, 'pipeline', ''))
+    on_cpu = get_device() != 'cpu' and any(name in pipeline for name in _COLOURS)
     return (f'all {cores} cores load images ({workers} workers): pack them with tools/pack_images.py --short-side 512 '
             '--quality 85' + (', and have the device change colours, as configs/_base_/imagenet_instances.py does'
                               if on_cpu else ''))

@@ -3,7 +3,6 @@ import math
 import os
 from typing import Any, Optional
 
-import torch
 import torch.nn.functional as F
 from mmengine.hooks import Hook
 from mmengine.optim import BaseOptimWrapper
@@ -46,6 +45,7 @@ class InstanceRowsHook(Hook):
             raise ValueError(f'max_unreadable_share must be in [0, 1], got {max_unreadable_share}')
         self.max_unreadable_share = max_unreadable_share
         self._unreadable: set[int] = set()  # all ranks'
+        self._class_of_image: Optional[Tensor] = None  # [N], where images share rows
 
     def before_run(self, runner: Runner) -> None:
         """Check that what is trained will be saved.
@@ -86,7 +86,9 @@ class InstanceRowsHook(Hook):
             loader.sampler.batch_size = batch_size_per_rank(runner)
         ranks = Ranks.of_world()
         optim_wrapper.track_rows(head.weight, ranks)
-        head.allocate_rows(len(runner.train_dataloader.dataset), batch_size_per_rank(runner) * ranks.size,
+        self._class_of_image = getattr(loader.dataset, 'class_of_image', None)
+        num_rows = len(loader.dataset) if self._class_of_image is None else int(self._class_of_image.max()) + 1
+        head.allocate_rows(num_rows, batch_size_per_rank(runner) * ranks.size,
                            optim_wrapper, ranks, ranks.broadcast_int(runner.seed),
                            os.path.join(runner.work_dir, 'table'))
         if isinstance(head.allocated.hard_classes, HardestOfAll) and isinstance(runner.train_loop, IterBasedTrainLoop):
@@ -113,35 +115,36 @@ class InstanceRowsHook(Hook):
                     raise ValueError(f'{name} must be finite, got {group[name]} at iteration {runner.iter}; '
                                      'check optim_wrapper.optimizer and param_scheduler')
         samples = data_batch['data_samples']  # type: ignore[index]
-        ids = torch.tensor([sample.sample_idx for sample in samples])
+        ids = unwrapped_model(runner).sample_ids(samples)
         for i, sample in enumerate(samples):
             if (reason := sample.get('unreadable')) is not None:
                 if sample.sample_idx not in self._unreadable:
                     runner.logger.warning(f'left out of the loss, cannot be read: {reason}')
-                ids[i] = -1 - ids[i]
+                ids[i] = -1 - sample.sample_idx  # the image, not its class: all ranks count these
         head = instance_head(runner)
         with way_back(runner):
-            batch_ids = head.activate(ids, _next_batch(runner))
-        self._count_unreadable(batch_ids, head.allocated.num_instances)
+            batch_ids = head.activate(ids, self._next_batch(runner))
+        self._count_unreadable(batch_ids, len(runner.train_dataloader.dataset))
 
     def after_train(self, runner: Runner) -> None:
         """Say how many images could not be read."""
         if self._unreadable:
             runner.logger.warning(f'{len(self._unreadable)} images could not be read and were left out of the loss')
 
-    def _count_unreadable(self, batch_ids: Tensor, num_instances: int) -> None:
+    def _count_unreadable(self, batch_ids: Tensor, num_images: int) -> None:
         self._unreadable.update((-1 - batch_ids[batch_ids < 0]).tolist())
-        if len(self._unreadable) > self.max_unreadable_share * num_instances:
-            raise ValueError(f'{len(self._unreadable)} of {num_instances} images could not be read, more than '
+        if len(self._unreadable) > self.max_unreadable_share * num_images:
+            raise ValueError(f'{len(self._unreadable)} of {num_images} images could not be read, more than '
                              f'max_unreadable_share={self.max_unreadable_share}; the log names them')
 
-
-def _next_batch(runner: Runner) -> Optional[Tensor]:
-    """``[B]`` int64, the indices that come next on this rank, -1 to fill up; None where no sampler knows them."""
-    sampler, batch_size = runner.train_dataloader.sampler, batch_size_per_rank(runner)
-    if not isinstance(sampler, SlidingWindowSampler):
-        return None
-    epoch, batch = divmod(runner.iter + 1, len(runner.train_dataloader))
-    start = batch * batch_size
-    upcoming = sampler.samples(epoch, start, min(start + batch_size, len(sampler)))
-    return F.pad(upcoming, (0, batch_size - len(upcoming)), value=-1)
+    def _next_batch(self, runner: Runner) -> Optional[Tensor]:
+        """``[B]`` int64, the rows that come next on this rank, -1 to fill up; None where no sampler knows them."""
+        sampler, batch_size = runner.train_dataloader.sampler, batch_size_per_rank(runner)
+        if not isinstance(sampler, SlidingWindowSampler):
+            return None
+        epoch, batch = divmod(runner.iter + 1, len(runner.train_dataloader))
+        start = batch * batch_size
+        upcoming = sampler.samples(epoch, start, min(start + batch_size, len(sampler)))
+        if self._class_of_image is not None:
+            upcoming = self._class_of_image[upcoming]
+        return F.pad(upcoming, (0, batch_size - len(upcoming)), value=-1)

@@ -19,6 +19,8 @@ _ADVICE = {
             'with_avg_pool=False or a neck that does not pool',
     'head': 'set model.head.in_channels, or model.neck.out_channels; maps want a neck that pools them',
 }
+_TOKENS = ('; tokens [B, L, C] are of no use to it: have the backbone give a vector (out_type=\'cls_token\' or '
+           "'avg_featmap' of mmpretrain's), or a map (features_only=True, out_indices=(-1, ) of TIMMBackbone's)")
 
 
 def check_network(runner: Runner) -> None:
@@ -81,8 +83,10 @@ def _two_images(runner: Runner) -> dict[str, Any]:
 
 
 def _misfit(name: str, part: nn.Module, expected: str, data: Any, fault: str = '') -> ValueError:
+    last = data[-1] if isinstance(data, (list, tuple)) else data
+    tokens = _TOKENS if isinstance(last, Tensor) and last.dim() == 3 else ''
     return ValueError(f'model.{name} ({type(part).__name__}) does not fit: expected {expected}, got '
-                      f'{_described(data)}{fault}; {_ADVICE.get(name, "change it")}')
+                      f'{_described(data)}{fault}; {_ADVICE.get(name, "change it")}{tokens}')
 
 
 def _expected(part: nn.Module) -> str:

@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 import torch
 from mmengine.registry import init_default_scope
+from mmpretrain.datasets import CustomDataset
 
-from pic_plugin.datasets import Augment, InstanceDataset, RandomErasing, instance_dataset
+from pic_plugin.datasets import Augment, InstanceDataset, instance_dataset
 from pic_plugin.datasets.sliding_window_sampler import StreamIndex
+from pic_plugin.datasets.transforms import RandomErasing
 from pic_plugin.functional.hashing import Draws
 from tests.tiny import write_images
 
@@ -71,3 +73,20 @@ def test_without_a_key_torchs_generator_decides():
 def test_what_is_no_augmentation():
     with pytest.raises(ValueError, match='augmentations must be configs of augmentations, .* got 7'):
         Augment([7])
+
+
+@pytest.mark.parametrize('image, given', [
+    (np.zeros((9, 9), np.float32), r'float32 \[9, 9\]'), (np.zeros((9, 9, 4), np.uint8), r'uint8 \[9, 9, 4\]'),
+    (torch.zeros(9, 9, 3), r'torch.float32 \[9, 9, 3\]'), ('a.png', 'str')])
+def test_images_that_it_cannot_take(image, given):
+    with pytest.raises(ValueError, match=rf'Augment needs images of bytes, .* got {given}; let it come right after'):
+        Augment(AUGMENT['augmentations'])({'img': image, 'draws': Draws(0)})
+
+
+def test_it_works_in_mmpretrains_own_datasets(tmp_path):
+    write_images(tmp_path, 4, size=20)
+    crop = dict(type='DecodeCropResize', crops=dict(size=12))
+    data = CustomDataset(str(tmp_path), pipeline=[crop, AUGMENT, PACK])
+    sample = data[3]
+    assert sample['inputs'].shape == (3, 12, 12) and sample['data_samples'].gt_label == 1
+    assert not torch.equal(data[3]['inputs'], sample['inputs'])

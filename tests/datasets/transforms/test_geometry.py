@@ -5,7 +5,7 @@ import torch
 import torchvision.transforms as T
 import torchvision.transforms.functional as TF
 
-from pic_plugin.datasets import RandomAffine, RandomErasing
+from pic_plugin.datasets.transforms import RandomAffine, RandomErasing
 from pic_plugin.functional.hashing import Draws, hash64
 
 from .distributions import NUM, differ, differ_in_counts

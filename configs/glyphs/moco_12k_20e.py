@@ -1,3 +1,0 @@
-_base_ = './moco_12k_10e.py'
-
-train_cfg = dict(max_epochs=20)

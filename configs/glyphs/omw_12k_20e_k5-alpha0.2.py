@@ -1,3 +1,0 @@
-_base_ = './omw_12k_20e.py'
-
-model = dict(head=dict(label_smoothing=0.2, num_hard_classes=5))

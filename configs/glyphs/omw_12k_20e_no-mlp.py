@@ -1,4 +1,0 @@
-# a projection of one layer
-_base_ = './omw_12k_20e.py'
-
-model = dict(neck=_base_.linear_neck)

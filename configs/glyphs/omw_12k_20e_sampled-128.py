@@ -1,4 +1,0 @@
-_base_ = './omw_12k_20e.py'
-
-model = dict(head=dict(num_negatives=128, label_smoothing=0.0))
-custom_hooks = _base_.custom_hooks[:-1]

@@ -1,4 +1,0 @@
-_base_ = './omw_12k_20e.py'
-
-model = dict(head=dict(label_smoothing=0.0))
-train_cfg = dict(max_epochs=40)

@@ -1,4 +1,0 @@
-# two views of each image in an iteration
-_base_ = './pic_12k_20e.py'
-
-train_dataloader = dict(dataset=dict(pipeline=_base_.two_views))

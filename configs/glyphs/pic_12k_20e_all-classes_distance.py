@@ -1,7 +1,0 @@
-# the same training, whose losses are told by the distance since the last visit
-_base_ = './pic_12k_20e.py'
-
-model = dict(head=dict(num_negatives=None))
-train_dataloader = dict(sampler=dict(window_size=None, window_stride=None))
-custom_imports = dict(imports=[*_base_.custom_imports.imports, 'pic_plugin.evidence.experiments'])
-custom_hooks = [*_base_.custom_hooks, dict(type='LossByDistanceHook')]

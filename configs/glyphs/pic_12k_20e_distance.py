@@ -1,5 +1,0 @@
-# the same training, whose losses are told by the distance since the last visit
-_base_ = './pic_12k_20e.py'
-
-custom_imports = dict(imports=[*_base_.custom_imports.imports, 'pic_plugin.evidence.experiments'])
-custom_hooks = [*_base_.custom_hooks, dict(type='LossByDistanceHook')]

@@ -1,3 +1,0 @@
-_base_ = './pic_12k_20e.py'
-
-optim_wrapper = dict(optimizer=dict(lr=0.03))

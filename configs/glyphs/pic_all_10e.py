@@ -1,3 +1,0 @@
-_base_ = './pic_all_5e.py'
-
-train_cfg = dict(max_epochs=10)

@@ -1,4 +1,0 @@
-_base_ = './pic_all_5e.py'
-
-train_dataloader = dict(sampler=dict(window_size=None, window_stride=None))
-train_cfg = dict(max_epochs=10)
