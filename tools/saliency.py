@@ -19,11 +19,11 @@ from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 from mmpretrain.registry import MODELS
-from options import ConfigOptions
 from torch import Tensor
 
 from pic_plugin.checkpoints.read import load_network
 from pic_plugin.checkpoints.shapes import differences, shapes_of
+from pic_plugin.commands.options import ConfigOptions
 from pic_plugin.evaluation.features import extract_features
 from pic_plugin.evaluation.knn import knn_classes
 from pic_plugin.evaluation.saliency import Predict, baselines, saliency_of

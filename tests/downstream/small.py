@@ -35,7 +35,7 @@ REPORTED = {
 def runtime_options(iters: int) -> dict[str, Any]:
     """The shorter schedule, and no processes for so few images."""
     return {
-        'train_cfg.max_iters': iters, 'train_cfg.val_interval': iters, 'default_hooks.logger.interval': 10,
+        'train_cfg.max_iters': iters, 'train_cfg.val_interval': iters, 'default_hooks.logger.interval': min(10, iters),
         **{f'{loader}_dataloader.{key}': value for loader in ('train', 'val')
            for key, value in (('num_workers', 0), ('persistent_workers', False))},
     }
@@ -101,13 +101,13 @@ def command(*arguments: str, checkpoint: str = 'none') -> None:
 
 
 def train(path: str, work_dir: Path, checkpoint: str, options: dict[str, Any]) -> list[dict]:
-    """Train, unless it is done, and return what was logged."""
-    done = work_dir / 'done'
-    if not done.exists():
+    """Train, unless just this is done, and return what was logged."""
+    done, settings = work_dir / 'done', f'{path} {checkpoint} {options}\n'
+    if not done.exists() or done.read_text() != settings:
         shutil.rmtree(work_dir, ignore_errors=True)
-        command('tools/train.py', path, '--work-dir', str(work_dir), '--cpu', '--cfg-options',
+        command('tools/train.py', path, '--work-dir', str(work_dir), '--cfg-options',
                 *(f'{key}={value}' for key, value in options.items()), checkpoint=checkpoint)
-        done.touch()
+        done.write_text(settings)
     return read_scalars(work_dir)
 
 
@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument('--only', nargs='+', choices=list(TASKS), default=list(TASKS))
     args = parser.parse_args()
     out = args.out.absolute()
-    shapes, pretraining = out / 'shapes', out / 'pretraining'
+    shapes, pretraining = out / f'shapes-{args.scenes}', out / f'pretraining-{args.scenes}-{args.epochs}'
     command('tools/dataset_converters/write_shapes.py', str(shapes), '--unlabelled', str(args.scenes))
     train(PRETRAINING, pretraining, 'none', pretraining_options(shapes / 'unlabelled', args.epochs))
 

@@ -40,11 +40,6 @@ def options(folder, *loaders):
                                for loader, split in loaders)]
 
 
-@pytest.fixture(autouse=True)
-def _beside_options(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / 'tools'))  # where a script finds its neighbours
-
-
 def look(folder, config, checkpoint, *others):
     run_tool('saliency.py', config, checkpoint, '--against', LINEAR, folder / 'epoch_1.pth', '--out', folder / 'out',
              *others)
