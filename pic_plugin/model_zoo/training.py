@@ -45,13 +45,16 @@ def find_config(work_dir: Path, config: Optional[Path]) -> Path:
 
 
 def training_summary(work_dir: Path) -> Optional[dict[str, Any]]:
-    """The log in short: how long, from which loss to which, the last value of each metric; None without a log."""
+    """The log in short: how long, from which loss to which, the last value of each metric; None without a log.
+
+    What :class:`HealthHook` logs is of the training, and no metric of the network.
+    """
     scalars = read_scalars(work_dir)
     losses = [entry for entry in scalars if 'loss' in entry]
     if not losses:
         return None
     metrics = {name: value for entry in scalars if 'loss' not in entry for name, value in entry.items()
-               if name != 'step'}
+               if name != 'step' and not name.startswith('health/')}
     seconds = sum(entry['time'] * (entry['step'] - before) for entry, before
                   in zip(losses, [0, *(entry['step'] for entry in losses)]) if 'time' in entry)
     return {'epochs': losses[-1].get('epoch'), 'iterations': losses[-1]['step'], 'hours': round(seconds / 3600, 3),
