@@ -53,7 +53,7 @@ def progress_bar(total: int, what: str) -> Iterator[Callable[[int], None]]:
     Yields:
         Callable: to be told how many more are done.
     """
-    with _own_stderr() as stderr:
+    with quiet_stderr() as stderr:
         if stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -81,7 +81,7 @@ class _Lines:
 
 
 @contextmanager
-def _own_stderr() -> Iterator[TextIO]:
+def quiet_stderr() -> Iterator[TextIO]:
     """A file that goes where stderr goes; what else is written to file descriptor 2 goes nowhere."""
     sys.stderr.flush()
     with os.fdopen(os.dup(2), 'w') as stderr:

@@ -10,6 +10,8 @@ from mmengine.device import get_device
 from mmpretrain.registry import MODELS
 
 from pic_plugin.datasets import InstanceDataset
+from pic_plugin.datasets.image_files import printable
+from pic_plugin.progress import progress_bar, quiet_stderr
 
 from .settings import Images, Machine
 
@@ -39,18 +41,20 @@ def look_at(dataset: InstanceDataset) -> Look:
     load = dataset.pipeline.transforms[0]
     ids = np.unique(np.linspace(0, len(dataset) - 1, _LOOKED_AT).astype(int))
     sides, means, squares, grey, fault = [], [], [], True, ''
-    for i in ids:
-        try:
-            image = load(dataset.get_data_info(int(i)))['img'][..., ::-1].astype(np.float64)
-        except Exception as error:  # whatever loads it may raise anything
-            fault = f'{dataset.get_data_info(int(i))["img_path"]}: {type(error).__name__}: {error}'
-            continue
-        sides.append(min(image.shape[:2]))
-        means.append(image.mean((0, 1)))
-        squares.append((image**2).mean((0, 1)))
-        grey = grey and bool((image == image[..., :1]).all())
+    with progress_bar(len(ids), 'images are looked at') as advance:
+        for i in ids:
+            advance(1)
+            try:
+                image = load(dataset.get_data_info(int(i)))['img'][..., ::-1].astype(np.float64)
+            except Exception as error:  # whatever loads it may raise anything
+                fault = f'{dataset.get_data_info(int(i))["img_path"]}: {type(error).__name__}: {error}'
+                continue
+            sides.append(min(image.shape[:2]))
+            means.append(image.mean((0, 1)))
+            squares.append((image**2).mean((0, 1)))
+            grey = grey and bool((image == image[..., :1]).all())
     if not sides:
-        raise ValueError(f'of {len(ids)} images that were looked at none can be read; the last one: {fault}')
+        raise ValueError(printable(f'of {len(ids)} images that were looked at none can be read; the last one: {fault}'))
     mean = np.mean(means, 0)
     std = np.sqrt(np.maximum(np.mean(squares, 0) - mean**2, 1))
     return Look(Images(len(dataset), int(np.median(sides)), grey), mean.round(2).tolist(), std.round(2).tolist(),
@@ -62,12 +66,15 @@ def views_per_second(config: Config, machine: Machine) -> float:
 
     Reading is timed in this process and shared out over the workers; forward and backward of backbone and neck on one
     device. The softmax and the optimizer take a few percent of these, and are not in it.
+
+    Raises:
+        ValueError: if the network cannot be trained with these settings, for want of memory perhaps.
     """
     loader = config.train_dataloader
     dataset = InstanceDataset(**{key: value for key, value in loader.dataset.items() if key != 'type'})
-    samples = [dataset[i % len(dataset)] for i in range(loader.batch_size)]
-    batch = default_collate(samples)
-    reading = _seconds(lambda i: dataset[i % len(dataset)], 8)
+    with quiet_stderr():
+        batch = default_collate([dataset[i % len(dataset)] for i in range(loader.batch_size)])
+        reading = _seconds(lambda i: dataset[i % len(dataset)], 8)
     model = MODELS.build(config.model).to(get_device()).train()
     readable = torch.ones(loader.batch_size, dtype=torch.bool)
 
@@ -79,7 +86,10 @@ def views_per_second(config: Config, machine: Machine) -> float:
         if machine.num_gpus:
             torch.cuda.synchronize()
 
-    training = _seconds(step, _SEVERAL) / loader.batch_size
+    try:
+        training = _seconds(step, _SEVERAL) / loader.batch_size
+    except RuntimeError as error:
+        raise ValueError(f'a trial of the training fails with these settings: {error}') from error
     if machine.num_gpus:
         return machine.num_gpus / max(training, reading / max(1, loader.num_workers))
     return 1 / (training + reading / max(1, machine.num_cores))

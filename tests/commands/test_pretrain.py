@@ -105,7 +105,13 @@ def test_there_is_nothing_to_resume(pictures, tmp_path):
 def test_a_training_that_fails_says_so(pictures, tmp_path):
     with pytest.raises(ChildProcessError, match='training stopped with exit code 1; the same command with --resume'):
         pic_plugin.pretrain(pictures, tmp_path / 'out', visits=2, cpu=True,
-                            cfg_options={**OPTIONS, 'model.neck.in_channels': 7})
+                            cfg_options={**OPTIONS, 'train_cfg.type': 'NoLoop'})
+
+
+def test_settings_that_do_not_go_together_are_found_before(pictures, tmp_path):
+    with pytest.raises(ValueError, match='a trial of the training fails with these settings: mat1 and mat2'):
+        pic_plugin.pretrain(pictures, tmp_path / 'out', cpu=True, cfg_options={**OPTIONS, 'model.neck.in_channels': 7})
+    assert not (tmp_path / 'out').exists()
 
 
 def test_help_fits_on_a_screen(capsys):
