@@ -23,6 +23,8 @@ def test_model_and_views(path, tmp_path):
         image = np.random.default_rng(i).integers(0, 256, (40, 60, 3), np.uint8)
         cv2.imwrite(str(tmp_path / f'n01440764/{i}.JPEG'), image)
     cfg = Config.fromfile(path)
+    if (class_file := cfg.train_dataloader.dataset.get('class_of_image')) is not None:
+        (tmp_path / class_file).write_text(''.join(f'n01440764/{i}.JPEG {i % 2}\n' for i in range(3)))
     init_default_scope(cfg.default_scope)
     model = MODELS.build(cfg.model)
     assert model.head.weight.shape == (0, 2048 if path.parent.name == 'diet' else cfg.model.neck.out_channels)
@@ -54,6 +56,9 @@ def test_settings_are_those_of_appendix_c(path):
                                        'vit-s16': 'VisionTransformer'}[backbone]
     assert cfg.model.head.temperature == (1.0 if 'plain' in path.stem else 0.2)
     assert cfg.model.head.num_negatives == (None if 'all-classes' in path.stem else 65536)
+    change = path.stem.split('e_')[1] if 'e_' in path.stem else ''
+    class_file = f'{change}.txt' if change.startswith('classes-') else None
+    assert cfg.train_dataloader.dataset.get('class_of_image') == class_file
     sampler = cfg.train_dataloader.sampler
     expected = (None, None) if 'epoch-based' in path.stem else (131072, 16384)
     assert (sampler.window_size, sampler.window_stride) == expected
@@ -98,6 +103,11 @@ def test_settings_are_those_of_diet():
     assert wrapper.row_optimizer.type == 'SGD'
     assert cfg.param_scheduler[0].end == cfg.param_scheduler[1].begin == 10
     assert cfg.param_scheduler[1].end == cfg.train_cfg.max_epochs == 1000
+
+
+def test_all_numbers_of_classes_of_figure_4_are_there():
+    numbers = [re.search('classes-(\\d+)k', path.stem) for path in PIC]
+    assert sorted(int(number[1]) for number in numbers if number) == [1, 2, 4, 16, 64, 128]
 
 
 def test_all_tables_of_one_million_way_are_there():
