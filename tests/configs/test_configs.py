@@ -27,7 +27,7 @@ def test_model_and_views(path, tmp_path):
         (tmp_path / class_file).write_text(''.join(f'n01440764/{i}.JPEG {i % 2}\n' for i in range(3)))
     init_default_scope(cfg.default_scope)
     model = MODELS.build(cfg.model)
-    assert model.head.weight.shape == (0, 2048 if path.parent.name == 'diet' else cfg.model.neck.out_channels)
+    assert model.head.weight.shape == (0, cfg.model.neck.get('out_channels') or cfg.model.head.in_channels)
     dataset = DATASETS.build({**cfg.train_dataloader.dataset, 'data_root': str(tmp_path)})
     assert len(dataset) == 3
     views = dataset[1]['inputs']
@@ -35,7 +35,8 @@ def test_model_and_views(path, tmp_path):
     if 'multicrop' in path.stem:
         assert shapes == [(3, 160, 160)] + [(3, 96, 96)] * 3
     elif 'digits' in path.stem:
-        resolution = cfg.resolution if path.parent.name == 'pic' else 40  # the other takes the digits as they are
+        # One-Million-Way's takes the digits as they are
+        resolution = 40 if path.parent.name == 'one_million_way' else cfg.resolution
         assert shapes[0][:2] == (1, resolution)
     else:
         assert shapes == [(3, 224, 224)] * (2 if '2views' in path.stem or path in OMW else 1)
@@ -93,14 +94,18 @@ def test_settings_are_those_of_one_million_way(path):
     assert cfg.model.neck.type == ('LinearNeck' if change == 'no-mlp' else 'MoCoV2Neck')
 
 
-def test_settings_are_those_of_diet():
-    cfg = Config.fromfile(ROOT / 'configs/diet/diet_r50_8xb32_1000e.py')
+@pytest.mark.parametrize('path', [path for path in CONFIGS if path.parent.name == 'diet'], ids=lambda path: path.stem)
+def test_settings_are_those_of_diet(path):
+    cfg = Config.fromfile(path)
     head, wrapper = cfg.model.head, cfg.optim_wrapper
     assert (head.num_negatives, head.cosine, head.temperature, head.uniform_smoothing) == (None, False, 1.0, 0.8)
     assert cfg.model.neck == dict(type='GlobalAveragePooling')
     assert wrapper.optimizer == dict(type='AdamW', lr=1e-3, weight_decay=0.05, fused=True)  # for 256 images
-    assert cfg.auto_scale_lr.base_batch_size == 256 == 8 * cfg.train_dataloader.batch_size
     assert wrapper.row_optimizer.type == 'SGD'
+    assert cfg.train_dataloader.sampler.window_size is cfg.train_dataloader.sampler.window_stride is None
+    if 'digits' in path.stem:
+        return
+    assert cfg.auto_scale_lr.base_batch_size == 256 == 8 * cfg.train_dataloader.batch_size
     assert cfg.param_scheduler[0].end == cfg.param_scheduler[1].begin == 10
     assert cfg.param_scheduler[1].end == cfg.train_cfg.max_epochs == 1000
 
