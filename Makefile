@@ -5,14 +5,16 @@ QUICKSTART := work_dirs/quickstart
 BENCHMARKS := work_dirs/benchmarks
 RUNNER_TESTS := $(addprefix tests/engine/test_,hooks.py contrastive_prior.py runner_dense.py runtime_info_hook.py)
 TRANSFER := work_dirs/transfer
+EVIDENCE := work_dirs/evidence
 WHEELS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pic_plugin/wheels
 PIP := bin/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: help quickstart test test-upstream test-downstream test-gpu ablation transfer bench bench-gpu clean
+.PHONY: help quickstart test test-upstream test-downstream test-gpu evidence evidence-all glyphs transfer bench bench-gpu clean
 
 help:
 	@sed -n 1p Makefile | cut -c3-
-	@echo "make ablation: the digits with and without each part of the papers;  make transfer: every protocol, in small"
+	@echo "make evidence: the papers' main claims on letters, in half an hour;  make evidence-all: all tables, in hours"
+	@echo "make transfer: every protocol, in small"
 	@echo "make test-upstream: the tests with OpenMMLab's own packages;  make clean: remove the environments"
 	@echo "make test-downstream: those of detection and segmentation"
 	@echo "make test-gpu, make bench-gpu: tests, time and memory on GPUs (docs/gpus.md)"
@@ -21,11 +23,11 @@ help:
 
 # mmcv without compiled ops, built in an environment without torch; past pip's cache, which would take this wheel for one
 # with ops later
-.venv/.quickstart: requirements/torch.txt requirements/onedl.txt requirements/evaluation.txt setup.py
+.venv/.quickstart: requirements/torch.txt requirements/onedl.txt requirements/views.txt requirements/evaluation.txt setup.py
 	$(PYTHON) -m venv .venv
 	.venv/$(PIP) -r requirements/torch.txt 'setuptools>=77,<81' wheel
 	.venv/$(PIP) --no-cache-dir $$(grep ^onedl-mmcv requirements/onedl.txt)
-	.venv/$(PIP) -r requirements/onedl.txt -r requirements/evaluation.txt
+	.venv/$(PIP) -r requirements/onedl.txt -r requirements/views.txt -r requirements/evaluation.txt
 	.venv/$(PIP) --no-build-isolation --no-deps -e .
 	touch $@
 
@@ -33,18 +35,19 @@ help:
 	.venv/$(PIP) -r requirements/tests.txt
 	touch $@
 
-.venv-upstream/.tests: requirements/torch.txt requirements/upstream.txt requirements/evaluation.txt \
-		requirements/tests.txt setup.py
+.venv-upstream/.tests: requirements/torch.txt requirements/upstream.txt requirements/views.txt \
+		requirements/evaluation.txt requirements/tests.txt setup.py
 	$(PYTHON) -m venv .venv-upstream
 	.venv-upstream/$(PIP) -r requirements/torch.txt 'setuptools>=77,<81' wheel
-	.venv-upstream/$(PIP) -r requirements/upstream.txt -r requirements/evaluation.txt -r requirements/tests.txt
+	.venv-upstream/$(PIP) -r requirements/upstream.txt -r requirements/views.txt -r requirements/evaluation.txt \
+		-r requirements/tests.txt
 	.venv-upstream/$(PIP) --no-build-isolation --no-deps -e .
 	touch $@
 
 # mmcv with compiled ops, for detection and segmentation.  The wheel is good for one version of torch and of Python, with
 # or without CUDA, which its name does not say: it stays out of pip's cache, in a folder that does, for all clones
 .venv-downstream/.complete: requirements/torch.txt requirements/onedl.txt requirements/downstream.txt \
-		requirements/evaluation.txt requirements/tests.txt setup.py
+		requirements/views.txt requirements/evaluation.txt requirements/tests.txt setup.py
 	$(PYTHON) -m venv .venv-downstream
 	.venv-downstream/$(PIP) -r requirements/torch.txt 'setuptools>=80,<81' wheel packaging ninja psutil
 	set -e; export PATH="$$PWD/.venv-downstream/bin:$$PATH"; \
@@ -57,8 +60,8 @@ help:
 		mkdir -p "$$wheels"; mv "$$wheels.partial"/* "$$wheels"; rmdir "$$wheels.partial"; \
 		.venv-downstream/$(PIP) --no-index --no-deps --find-links "$$wheels" "$$mmcv"; \
 	fi
-	.venv-downstream/$(PIP) -r requirements/onedl.txt -r requirements/downstream.txt -r requirements/evaluation.txt \
-		-r requirements/tests.txt
+	.venv-downstream/$(PIP) -r requirements/onedl.txt -r requirements/downstream.txt -r requirements/views.txt \
+		-r requirements/evaluation.txt -r requirements/tests.txt
 	.venv-downstream/$(PIP) --no-build-isolation --no-deps -e .
 	touch $@
 
@@ -86,9 +89,17 @@ test-downstream: .venv-downstream/.complete
 test-gpu: .venv/.tests
 	PIC_TEST_GPU=1 .venv/bin/python -m pytest --numprocesses 0 -rs tests/gpu
 
-ablation: .venv/.quickstart
-	.venv/bin/python tools/dataset_converters/write_digits.py data/digits
-	PYTHONWARNINGS=ignore .venv/bin/python tools/ablation.py work_dirs/ablation
+# letters of Debian's font packages, which are fetched and not installed, or of the fonts below FONTS=folder
+glyphs: .venv/.quickstart
+	$(if $(FONTS),,tools/dataset_converters/fetch_fonts.sh data/fonts)
+	.venv/bin/python tools/dataset_converters/write_glyphs.py $(or $(FONTS),data/fonts) data/glyphs
+
+# what was run before is not run again
+evidence: glyphs
+	PYTHONWARNINGS=ignore .venv/bin/python tools/evidence.py $(EVIDENCE)
+
+evidence-all: glyphs
+	PYTHONWARNINGS=ignore .venv/bin/python tools/evidence.py $(EVIDENCE) --all
 
 # every protocol to its end, in small, from a checkpoint and from random weights
 transfer: .venv-downstream/.complete
@@ -99,7 +110,7 @@ transfer: .venv-downstream/.complete
 	.venv-downstream/bin/python -m tests.downstream.small $(TRANSFER)/shapes
 
 bench: .venv/.quickstart
-	for name in catch_up communication hybrid_parallel hardest_classes training_step checkpoint scaling head_step; do \
+	for name in catch_up communication hybrid_parallel hardest_classes training_step checkpoint scaling head_step input; do \
 		PYTHONWARNINGS=ignore .venv/bin/python tools/benchmarks/$$name.py --out $(BENCHMARKS) || exit 1; \
 	done
 	.venv/bin/python tools/benchmarks/plot.py $(BENCHMARKS)

@@ -1,10 +1,26 @@
 """Install the plugin.  The toolboxes come by an extra: either family of packages will do, so neither is required."""
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
+
+
+class BuildWithConfigs(build_py):
+    """Puts configs and tools into the wheel, where OpenMMLab's packages have theirs."""
+
+    def run(self) -> None:
+        """Build."""
+        super().run()
+        if not self.editable_mode:
+            mim = Path(self.build_lib, 'pic_plugin/.mim')
+            for name in ('configs', 'tools'):
+                shutil.copytree(ROOT / name, mim / name, dirs_exist_ok=True,
+                                ignore=shutil.ignore_patterns('__pycache__'))
+            shutil.copy(ROOT / 'model-index.yml', mim)
 
 
 def requirements(name: str) -> list[str]:
@@ -21,7 +37,11 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['pic_plugin', 'pic_plugin.*']),
+    package_data={'pic_plugin': ['py.typed', 'visualization/*.html']},
+    cmdclass={'build_py': BuildWithConfigs},
+    entry_points={'console_scripts': ['pic-plugin = pic_plugin.__main__:main']},
     python_requires='>=3.10',
-    install_requires=['packaging'],
-    extras_require={'onedl': requirements('onedl'), 'upstream': requirements('upstream')},
+    install_requires=['packaging', *requirements('views')],
+    extras_require={name: requirements(name)
+                    for name in ('onedl', 'upstream', 'evaluation', 'embed', 'onnx', 'tensorboard')},
 )

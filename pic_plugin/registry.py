@@ -8,6 +8,9 @@ from .host_packages import check_host_packages
 
 check_host_packages()
 
-from mmpretrain.registry import DATA_SAMPLERS, DATASETS, HOOKS, MODELS, OPTIM_WRAPPERS  # noqa: E402  (only after the check, whose message helps more than theirs)
+from mmengine.registry import Registry  # noqa: E402  (only after the check, whose message helps more than theirs)
+from mmpretrain.registry import DATA_SAMPLERS, DATASETS, HOOKS, MODELS, OPTIM_WRAPPERS, TRANSFORMS  # noqa: E402
 
-__all__ = ['DATASETS', 'DATA_SAMPLERS', 'HOOKS', 'MODELS', 'OPTIM_WRAPPERS']
+AUGMENTATIONS = Registry('augmentation', scope='mmpretrain')  # what the transform Augment is made of
+
+__all__ = ['AUGMENTATIONS', 'DATASETS', 'DATA_SAMPLERS', 'HOOKS', 'MODELS', 'OPTIM_WRAPPERS', 'TRANSFORMS']

@@ -17,10 +17,10 @@ ROOT = Path(__file__).parents[1]
 class TinyBackbone(BaseModule):
     """Two layers on the pixels, in the parameters' precision; no BatchNorm, so that ranks do not matter."""
 
-    def __init__(self, size: int = 8, dropout: float = 0.0) -> None:
+    def __init__(self, size: int = 8, dropout: float = 0.0, in_channels: int = 1) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(size * size, 12), nn.Tanh(), nn.Dropout(dropout),
-                                    nn.Linear(12, 6))
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(in_channels * size * size, 12), nn.Tanh(),
+                                    nn.Dropout(dropout), nn.Linear(12, 6))
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
         return (self.layers(x.to(self.layers[1].weight.dtype)), )
@@ -66,6 +66,7 @@ def tiny_config(images: Path, work_dir: Path, **changes: Any) -> Config:
         ],
         train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=4),
         log_level='WARNING'))
+    del cfg.default_hooks['curves']  # to draw takes longer than to train
     cfg.default_hooks.logger.interval = 1
     cfg.default_hooks.checkpoint.interval = 1
     cfg.merge_from_dict(changes)

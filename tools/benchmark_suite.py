@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Optional
 
 from mmengine.config import Config
-from options import ConfigOptions
 from protocols import SUITES, Protocol, Table
 
+from pic_plugin.commands.options import ConfigOptions
 from pic_plugin.datasets import missing_data
 from pic_plugin.engine.checksums import sha256
 from pic_plugin.visualization.curves import read_scalars

@@ -12,9 +12,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
-from options import ConfigOptions
 
 from pic_plugin.checkpoints.read import load_tensors_only
+from pic_plugin.commands.options import ConfigOptions
 from pic_plugin.evaluation.equal_clusters import equal_clusters
 from pic_plugin.evaluation.features import extract_features
 from pic_plugin.progress import reported

@@ -11,9 +11,9 @@ from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 from mmpretrain.registry import MODELS
-from options import ConfigOptions
 from torch.utils.data import DataLoader
 
+from pic_plugin.commands.options import ConfigOptions
 from pic_plugin.evaluation.features import extract_features
 from pic_plugin.evaluation.probes import Labelled, probe_table
 from pic_plugin.visualization import plot_curves

@@ -1,10 +1,10 @@
-"""Write the tables of README.md and docs/model_zoo.md from the configs' metafiles; --check only compares."""
+"""Write the tables of README.md and docs/{model_zoo,tables}.md from the configs' metafiles; --check only compares."""
 import argparse
 import os
 from pathlib import Path
 
 from pic_plugin.model_zoo.entries import read_zoo
-from pic_plugin.model_zoo.tables import ZOO_PAGE, readme_table, replace_between, zoo_page
+from pic_plugin.model_zoo.tables import TABLES_PAGE, ZOO_PAGE, readme_table, replace_between, tables_page, zoo_page
 
 ROOT = Path(__file__).parents[1]
 
@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument('--check', action='store_true', help='write nothing; fail if something is out of date')
     args = parser.parse_args()
     zoo = read_zoo(args.root)
-    for name, content in (('README.md', readme_table(zoo)), (ZOO_PAGE, zoo_page(zoo))):
+    for name, content in (('README.md', readme_table(zoo)), (ZOO_PAGE, zoo_page(zoo)), (TABLES_PAGE, tables_page(zoo))):
         path = args.root / name
         text = path.read_text()
         if (new := replace_between(text, 'model zoo', content)) == text:

@@ -19,13 +19,13 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
-from options import ConfigOptions
 
 from pic_plugin.arguments import check_positive
+from pic_plugin.commands.options import ConfigOptions
 from pic_plugin.datasets import check_data
+from pic_plugin.engine.mixed_precision import use_amp
+from pic_plugin.engine.quiet_runner import ConfigKeepingRunner, QuietRunner
 
-_AMP = {'OptimWrapper': 'AmpOptimWrapper', 'WeightCorrectingOptimWrapper': 'AmpWeightCorrectingOptimWrapper'}
 _DRIVER = Path('/proc/driver/nvidia/version')
 # where each launcher says how many processes it starts on a machine
 _PROCESSES = {'pytorch': 'LOCAL_WORLD_SIZE', 'slurm': 'SLURM_NTASKS_PER_NODE', 'mpi': 'OMPI_COMM_WORLD_LOCAL_SIZE'}
@@ -52,6 +52,9 @@ def parse_args() -> argparse.Namespace:
         '--cfg-options', nargs='+', action=ConfigOptions,
         help='override settings of the config, as xxx.yyy=value; a list as key="[a,b]" or key=a,b, and '
              'a text with commas or blanks as \'key="a, b"\'')
+    parser.add_argument(
+        '--verbose', action='store_true',
+        help='print the environment, the config, the hooks and each initialisation; the log file has them anyway')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     args = parser.parse_args()
@@ -82,23 +85,6 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         check_positive(int, base_batch_size=scale.get('base_batch_size'))
         scale['enable'] = True
     return cfg
-
-
-def use_amp(cfg: Config, dtype: str) -> None:
-    """Train in ``bf16``, ``fp16`` or, for ``auto``, the one that suits the GPU."""
-    if not torch.cuda.is_available():
-        raise ValueError('--amp needs a GPU, and torch sees none')
-    if dtype == 'auto':
-        # mmcv's RoIAlign, which detectors have, knows float16 and no bfloat16
-        suits = torch.cuda.get_device_capability() >= (8, 0) and cfg.get('default_scope') != 'mmdet'
-        dtype = 'bf16' if suits else 'fp16'
-    cfg.optim_wrapper.type = _AMP.get(cfg.optim_wrapper.type, cfg.optim_wrapper.type)
-    if dtype == 'bf16':
-        # it has float32's range: nothing to scale, and no step to wait for and skip
-        cfg.optim_wrapper.update(dtype='bfloat16', loss_scale=dict(enabled=False))
-    else:
-        cfg.optim_wrapper.dtype = 'float16'
-        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
 
 def nvidia_driver() -> Optional[str]:
@@ -184,7 +170,8 @@ def main() -> None:
     check_data(cfg)
     if args.launcher == 'pytorch' and args.cpu:
         use_gloo(cfg)
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    kind = ConfigKeepingRunner if args.verbose else QuietRunner
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else kind.from_cfg(cfg)
     runner.train()
     if torch.distributed.is_initialized():
         # gloo's threads take Python's lock to let go of tensors, and abort the process if it is exiting by then:

@@ -1,17 +1,16 @@
 # ImageNet's images without labels, and the views of both papers: MoCo v2's augmentations
-view_pipeline = [
-    dict(type='RandomResizedCrop', scale=224, crop_ratio_range=(0.2, 1.0), backend='pillow'),
-    dict(type='RandomFlip', prob=0.5),
-    dict(
-        type='RandomApply',
-        transforms=[dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)],
-        prob=0.8),
-    dict(type='RandomGrayscale', prob=0.2, keep_channels=True, channel_weights=(0.114, 0.587, 0.2989)),
-    dict(type='GaussianBlur', magnitude_range=(0.1, 2.0), magnitude_std='inf', prob=0.5),
-]
-load = dict(type='LoadImageFromFile')
-one_view = [load, *view_pipeline, dict(type='PackInputs')]
-two_views = [load, dict(type='MultiView', num_views=[2], transforms=[view_pipeline]), dict(type='PackInputs')]
+crop = dict(size=224, scale=(0.2, 1.0))
+augment = dict(
+    type='Augment',
+    augmentations=[
+        dict(type='RandomHorizontalFlip', p=0.5),
+        dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8),
+        dict(type='RandomGrayscale', p=0.2),
+        dict(type='GaussianBlur', sigma=(0.1, 2.0), p=0.5),
+    ])
+pack = dict(type='PackInputs')
+one_view = [dict(type='DecodeCropResize', crops=crop), augment, pack]
+two_views = [dict(type='DecodeCropResize', crops=[crop, crop]), augment, pack]
 train_dataloader = dict(
     batch_size=64,
     num_workers=8,

@@ -21,14 +21,12 @@ model = dict(
 # data
 load = dict(type='LoadImageFromFile', color_type='grayscale')
 resize = dict(type='Resize', scale=resolution, interpolation='bicubic')
-view_pipeline = [
-    dict(type='NumpyToPIL'),
-    dict(
-        type='torchvision/RandomAffine', degrees=10, translate=(0.08, 0.08), scale=(0.85, 1.15), shear=10,
-        interpolation='bilinear'),
-    dict(type='torchvision/PILToTensor'),
-    dict(type='torchvision/RandomErasing', p=0.5, scale=(0.05, 0.25)),
-]
+augment = dict(
+    type='Augment',
+    augmentations=[
+        dict(type='RandomAffine', degrees=10, translate=(0.08, 0.08), scale=(0.85, 1.15), shear=10),
+        dict(type='RandomErasing', p=0.5, scale=(0.05, 0.25)),
+    ])
 train_dataloader = dict(
     batch_size=128,
     num_workers=2,
@@ -37,7 +35,7 @@ train_dataloader = dict(
     collate_fn=dict(type='default_collate'),
     dataset=dict(
         type='InstanceDataset', data_root=data_root + 'train',
-        pipeline=[load, resize, *view_pipeline, dict(type='PackInputs')]))
+        pipeline=[load, resize, augment, dict(type='PackInputs')]))
 bank_dataloader = dict(
     batch_size=256,
     num_workers=0,

@@ -2,13 +2,12 @@
 # authors' code, which reports 68.6 % top-1 for it at 200 epochs
 _base_ = './pic_r50_8xb64_200e.py'
 
-large_pipeline = [{**_base_.view_pipeline[0], 'scale': 160, 'crop_ratio_range': (0.14, 1.0)}, *_base_.view_pipeline[1:]]
-small_pipeline = [{**_base_.view_pipeline[0], 'scale': 96, 'crop_ratio_range': (0.08, 0.14)}, *_base_.view_pipeline[1:]]
+large, small = dict(size=160, scale=(0.14, 1.0)), dict(size=96, scale=(0.08, 0.14))
 model = dict(num_large_views=1)
 train_dataloader = dict(
     dataset=dict(
         pipeline=[
-            _base_.load,
-            dict(type='MultiView', num_views=[1, 3], transforms=[large_pipeline, small_pipeline]),
-            dict(type='PackInputs'),
+            dict(type='DecodeCropResize', crops=[large, small, small, small]),
+            _base_.augment,
+            _base_.pack,
         ]))

@@ -1,7 +1,6 @@
 """Writes a converted network, whole or not at all."""
-import os
+import io
 import pickle
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+
+from pic_plugin.whole_file import check_new, whole_file
 
 Save = Callable[[dict[str, Tensor], Path], None]
 
@@ -23,22 +24,36 @@ def convert_file(source: Path, out: Path, convert: Callable[[Path], dict[str, Te
         save: writes what ``convert`` gave.
 
     Raises:
-        ValueError: if ``out`` exists, or ``convert`` refuses.
+        ValueError: if ``out`` exists or cannot be written, or ``convert`` refuses.
     """
-    if out.exists():
-        raise ValueError(f'{out} exists, and is not overwritten; remove it or give another name')
+    check_new(out)
     state = convert(source)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix='.partial-') as partial:
-        save(state, Path(partial, out.name))
-        os.replace(Path(partial, out.name), out)
+    with whole_file(out) as path:
+        save(state, path)
     print(f'wrote {len(state)} tensors, {sum(tensor.numel() for tensor in state.values()):,} numbers, to {out}')
 
 
 def save_torch(state: dict[str, Tensor], path: Path) -> None:
     """A dict of tensors, as ``torch.load(path, weights_only=True)`` reads it."""
     # cloned: a view would be saved with all that it is a view of
-    torch.save({name: tensor.detach().clone() for name, tensor in state.items()}, path)
+    file = io.BytesIO()
+    torch.save({name: tensor.detach().clone() for name, tensor in state.items()}, file)
+    path.write_bytes(file.getbuffer())  # of a disk that is full torch says something else
+
+
+def save_safetensors(state: dict[str, Tensor], path: Path) -> None:
+    """A file of safetensors.
+
+    Raises:
+        ValueError: if that package is not there.
+    """
+    try:
+        from safetensors.torch import save  # an extra: those who do not use the format need not have it
+    except ImportError as error:
+        raise ValueError('to write .safetensors the package safetensors is needed: pip install safetensors') from error
+    # not its save_file, whose files others cannot read
+    path.write_bytes(save({name: tensor.detach().contiguous().clone() for name, tensor in state.items()},
+                          {'format': 'pt'}))
 
 
 def save_detectron2(state: dict[str, Tensor], path: Path) -> None:

@@ -1,11 +1,13 @@
 """Reads checkpoints without running code from them."""
 import io
 import pickle
+import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Optional, Union
+from types import SimpleNamespace
+from typing import Any, ClassVar, Optional, Union
 
 import torch
 from torch import Tensor
@@ -52,6 +54,55 @@ def load_tensors_only(path: Union[str, Path], allowed: Sequence[type] = (), mmap
         reason = str(error).splitlines()[-1] if str(error) else type(error).__name__
         raise ValueError(f'{path} is damaged, or no checkpoint: a file that torch.save or safetensors wrote was '
                          f'expected ({reason})') from error
+
+
+class _LeftOut:
+    """Stands for what is neither tensor nor plain value; whatever the file would do with that, it does nothing."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> '_LeftOut':
+        return super().__new__(cls)
+
+    def _nothing(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    __init__ = __setstate__ = __setitem__ = append = extend = add = _nothing
+
+
+class _TensorsAlone(pickle.Unpickler):
+    """Finds what a tensor is made by, and :class:`_LeftOut` under every other name."""
+
+    _MAKERS: ClassVar = {('collections', 'OrderedDict'): OrderedDict,
+                         **{('torch._utils', name): getattr(torch._utils, name)
+                            for name in ('_rebuild_tensor_v2', '_rebuild_parameter')}}
+
+    def find_class(self, module: str, name: str) -> Any:
+        return self._MAKERS.get((module, name), _LeftOut)
+
+
+def load_network(path: Union[str, Path]) -> dict[str, Tensor]:
+    """The tensors of a network in any checkpoint, mmengine's among them, whose log :func:`load_tensors_only` refuses.
+
+    Whatever is no tensor or plain value is left out; none of it is made, and no code of it runs.
+
+    Args:
+        path: a file that ``torch.save`` or safetensors wrote; a dict of tensors, or with one under ``state_dict``.
+
+    Raises:
+        ValueError: if the file is damaged, or has no network in it.
+        OSError: if there is no such file, or it cannot be opened.
+    """
+    try:
+        return network_tensors(load_tensors_only(path), path)
+    except ValueError as error:
+        if not isinstance(error.__cause__, pickle.UnpicklingError) or not zipfile.is_zipfile(path):
+            raise
+    try:
+        checkpoint = torch.load(path, map_location='cpu', weights_only=False,
+                                pickle_module=SimpleNamespace(Unpickler=_TensorsAlone, __name__=__name__))
+    except Exception as error:  # as in load_tensors_only
+        raise ValueError(f'{path} is damaged, or no checkpoint: a file that torch.save or safetensors wrote was '
+                         f'expected ({error or type(error).__name__})') from error
+    return network_tensors(checkpoint, path)
 
 
 def network_tensors(checkpoint: Any, path: Union[str, Path]) -> dict[str, Tensor]:

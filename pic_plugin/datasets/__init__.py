@@ -5,8 +5,9 @@ from .labelled_subset import labelled_subset
 from .missing_data import check_data, missing_data
 from .own_rows import check_own_rows
 from .sliding_window_sampler import SlidingWindowSampler
+from .transforms import Augment, DecodeCropResize
 
 __all__ = [
-    'INaturalist', 'InstanceDataset', 'SlidingWindowSampler', 'check_data', 'check_own_rows', 'labelled_subset',
-    'missing_data'
+    'Augment', 'DecodeCropResize', 'INaturalist', 'InstanceDataset', 'SlidingWindowSampler', 'check_data',
+    'check_own_rows', 'labelled_subset', 'missing_data'
 ]

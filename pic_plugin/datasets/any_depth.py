@@ -1,6 +1,6 @@
 """Reading images of any format and depth."""
 import io
-from typing import Any
+from typing import Any, Optional
 
 import cv2
 import mmcv
@@ -42,24 +42,35 @@ class LoadImageOfAnyDepth(LoadImageFromFile):
 
     def transform(self, results: dict) -> dict:
         """Add ``img``, ``img_shape`` and ``ori_shape``."""
-        content = get(results['img_path'], backend_args=self.backend_args)
-        if not content:
-            raise ValueError('empty, or not there')
-        img = self._decode(bytes(content))
+        img = decoded(read(results['img_path'], self.backend_args), self.color_type, self.imdecode_backend)
         if self.to_float32:
             img = img.astype(np.float32)
         return {**results, 'img': img, 'img_shape': img.shape[:2], 'ori_shape': img.shape[:2]}
 
-    def _decode(self, content: bytes) -> np.ndarray:
-        if self.imdecode_backend == 'cv2':
-            img = cv2.imdecode(np.frombuffer(content, np.uint8), _FLAGS[self.color_type])
-            if img is not None:
-                return _upper_8_bits(img)
-        with PIL.Image.open(io.BytesIO(content)) as image:
-            if image.mode in ('I', 'F') or image.mode.startswith('I;16'):  # Pillow would clip them to 0..255
-                grey = _upper_8_bits(np.array(image))
-                return grey if self.color_type.startswith('grayscale') else np.stack([grey] * 3, axis=-1)
-        return mmcv.imfrombytes(content, self.color_type, backend='pillow')
+
+def read(path: str, backend_args: Optional[dict] = None) -> bytes:
+    """A file's bytes, through mmengine's file backends.
+
+    Raises:
+        ValueError: if there are none, or a data base has no such key.
+    """
+    content = get(path, backend_args=backend_args)
+    if not content:
+        raise ValueError('empty, or not there')
+    return bytes(content)
+
+
+def decoded(content: bytes, color_type: str = 'color', backend: str = 'cv2') -> np.ndarray:
+    """An image's pixels, uint8, as :class:`LoadImageOfAnyDepth` gives them."""
+    if backend == 'cv2':
+        img = cv2.imdecode(np.frombuffer(content, np.uint8), _FLAGS[color_type])
+        if img is not None:
+            return _upper_8_bits(img)
+    with PIL.Image.open(io.BytesIO(content)) as image:
+        if image.mode in ('I', 'F') or image.mode.startswith('I;16'):  # Pillow would clip them to 0..255
+            grey = _upper_8_bits(np.array(image))
+            return grey if color_type.startswith('grayscale') else np.stack([grey] * 3, axis=-1)
+    return mmcv.imfrombytes(content, color_type, backend='pillow')
 
 
 def _upper_8_bits(img: np.ndarray) -> np.ndarray:

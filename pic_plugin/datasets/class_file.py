@@ -1,6 +1,7 @@
 """Files that say which class each image belongs to, for classes that are not single images."""
 import os
 from collections.abc import Iterable
+from typing import Union
 
 import torch
 from torch import Tensor
@@ -8,7 +9,7 @@ from torch import Tensor
 from .image_files import printable
 
 
-def classes_in_file(path: str, names: Iterable[str]) -> Tensor:
+def classes_in_file(path: str, names: Iterable[Union[str, bytes]]) -> Tensor:
     """The class of each image.
 
     Args:

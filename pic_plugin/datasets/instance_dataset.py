@@ -3,25 +3,34 @@ import os
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from hashlib import sha256
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any, Optional, Union
 
 import numpy as np
 import torch
 from mmengine.dist import is_main_process
-from mmengine.fileio import get_file_backend, join_path
+from mmengine.fileio import join_path
 from mmengine.logging import print_log
 from mmengine.utils import is_abs
 from mmpretrain.datasets import BaseDataset
+from mmpretrain.datasets.transforms import PackInputs
 from torch import Tensor
 
+from pic_plugin.functional.hashing import Draws
+from pic_plugin.progress import counted
 from pic_plugin.registry import DATASETS
 
 from .any_depth import LoadImageOfAnyDepth
+from .archives import located
 from .class_file import check_classes, classes_in_file
 from .image_files import IMAGE_EXTENSIONS, images_below, images_named_in, printable
+from .image_list import ImageList
+from .names import Names, most_frequent
+from .once_per_machine import once_per_machine
 from .sliding_window_sampler import StreamIndex
+from .transforms.augment import DRAWN, DRAWS, Augment, draws_nothing_else
+from .transforms.augmentation import Augmentation
 
 _NUM_STAND_INS = 16
 
@@ -43,10 +52,13 @@ class InstanceDataset(BaseDataset):
       of that: any number of workers or ranks, and a run that was resumed, give the same views.
     - mmcv's ``LoadImageFromFile`` is replaced by :class:`.any_depth.LoadImageOfAnyDepth`: 12 and 16 bits become 0..255,
       and not 0..15.
+    - An :class:`.Augment` before ``PackInputs`` can be computed on the model's device, by
+      :class:`.InstanceDataPreprocessor`.
     - Hidden files and folders are left out, and the log says how many of what kind were.
 
     Args:
-        data_root: a folder, or several, whose images come one after the other.
+        data_root: a folder, or several, whose images come one after the other.  A pack that ``tools/pack_images.py``
+            wrote, a zip file or an LMDB data base (whose keys are the names) is as good as a folder.
         data_prefix: a folder below each ``data_root``.
         ann_file: a file below each ``data_root`` that names the images, relative to the folder, one a line.
         with_label: whether a label, which is not used, and a blank stand behind each of these names.
@@ -85,9 +97,11 @@ class InstanceDataset(BaseDataset):
         self._roots = [os.fspath(root) for root in roots]
         self.with_label = with_label
         self.extensions = tuple(extension.lower() for extension in extensions)
+        self._handed_over: Optional[Augment] = None
         self.class_of_image: Optional[Tensor] = None
         self._class_file = class_of_image
         super().__init__(ann_file, data_prefix=data_prefix, lazy_init=True, **kwargs)
+        self.serialize_data = False  # an ImageList is small and shared as it is
         self.pipeline.transforms = [LoadImageOfAnyDepth(transform) if LoadImageOfAnyDepth.can_replace(transform) else
                                     transform for transform in self.pipeline.transforms]
         if not lazy_init:
@@ -96,34 +110,59 @@ class InstanceDataset(BaseDataset):
     @property
     def folders(self) -> list[str]:
         """Those that images are named relative to, one for each root."""
-        return [_below(root, self.img_prefix) for root in self._roots]
+        return [located(_below(root, self.img_prefix)) for root in self._roots]
 
-    def load_data_list(self) -> list[dict]:
-        """``img_path`` of each image."""
+    def load_data_list(self) -> ImageList:
+        """``img_path`` of each image.  Collective: each machine looks for them once, and its ranks share the list."""
+        counts: Counter = Counter()
+
+        def write(folder: Path) -> tuple[str, tuple]:
+            runs: list[tuple[int, int]] = []
+            Names.write(counted(self._found(runs, counts), 'looking for images', _log), folder)
+            images = ImageList(Names.read(folder), self.folders, runs)
+            self._check_once_each(images)
+            fingerprint = images.fingerprint()
+            return f'{len(images)} images with fingerprint {fingerprint}', (runs, fingerprint)
+
+        def read(folder: Path, written: tuple) -> ImageList:
+            runs, fingerprint = written
+            return ImageList(Names.read(folder), self.folders, runs, fingerprint)
+
+        images = once_per_machine(write, read)
+        if is_main_process():
+            _log(f'{len(images)} images in {", ".join(self.folders)}; left out: {_listed(counts)}')
+        return images
+
+    def _found(self, runs: list[tuple[int, int]], left_out: Counter) -> Iterator[bytes]:
+        """The images' names, folder by folder; notes in ``runs`` where each of these starts, as ImageList wants it."""
         visited: set[str] = set()
-        left_out: Counter = Counter()
-        paths: list[str] = []
-        for root, folder in zip(self._roots, self.folders):
+        count = 0
+        for place, (root, folder) in enumerate(zip(self._roots, self.folders)):
+            runs.append((count, place))
             if self.ann_file:
-                source = _below(root, self.ann_file)
-                names = images_named_in(source)
-                if self.with_label:
-                    names = [name.rsplit(' ', 1)[0] for name in names]
+                source = located(_below(root, self.ann_file))
+                names = images_named_in(source, folder, self.with_label)
             else:
-                source, names = folder, images_below(folder, self.extensions, visited, left_out)
-            if not names:
+                source = folder
+                names = map(os.fsencode, images_below(folder, self.extensions, visited, left_out))
+            for name in names:
+                count += 1
+                yield name
+            if count == runs[-1][0]:
                 raise ValueError(f'there must be images in {source}, and there are none; left out: '
                                  f'{_listed(left_out)}; read: {", ".join(self.extensions)}')
-            join = get_file_backend(folder, enable_singleton=True).join_path
-            paths += [join(folder, name) for name in names]
-        if len(set(paths)) < len(paths):
-            path, count = Counter(paths).most_common(1)[0]
-            raise ValueError(f'{self.ann_file} must name each image once, and names {path} {count} times: it would '
-                             'have several rows')
-        if is_main_process():
-            print_log(printable(f'{len(paths)} images in {", ".join(self.folders)}; left out: {_listed(left_out)}'),
-                      'current')
-        return [{'img_path': path} for path in paths]
+
+    def _check_once_each(self, images: ImageList) -> None:
+        if self.ann_file:  # what lies in folders has a name each
+            path, count = most_frequent(images.paths, len(images))
+            if path is not None:
+                raise ValueError(f'{self.ann_file} must name each image once, and names {os.fsdecode(path)} {count} '
+                                 'times: it would have several rows')
+
+    def _get_unserialized_subset(self, indices: Union[int, Sequence[int]]) -> Sequence[dict]:
+        if isinstance(indices, Sequence) and isinstance(self.data_list, ImageList):
+            return self.data_list.take(indices)
+        return super()._get_unserialized_subset(indices)
 
     def full_init(self) -> None:
         """As mmengine's, and read which class each image belongs to."""
@@ -131,23 +170,12 @@ class InstanceDataset(BaseDataset):
             return
         super().full_init()
         if self._class_file:
-            self.class_of_image = torch.cat([classes_in_file(_below(root, self._class_file), names)
-                                             for root, names in zip(self._roots, self._names())])
+            self.class_of_image = torch.cat([
+                classes_in_file(_below(root, self._class_file), self.data_list.names_in(place))
+                for place, root in enumerate(self._roots)])
             check_classes(self.class_of_image, self._class_file)
             if is_main_process():
                 print_log(f'{int(self.class_of_image.max()) + 1} classes, from {self._class_file}', 'current')
-
-    def _names(self) -> Iterator[Iterator[str]]:
-        """The images' names, relative to their folders, folder by folder."""
-        paths = (self.get_data_info(i)['img_path'] for i in range(len(self)))
-        path = next(paths, None)
-        for folder in self.folders:
-            folder = join_path(folder, '')
-            names = []
-            while path is not None and path.startswith(folder):
-                names.append(path[len(folder):])
-                path = next(paths, None)
-            yield iter(names)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """The image, transformed; ``data_samples`` has ``sample_idx``, and ``unreadable``: None, or what was wrong.
@@ -171,19 +199,41 @@ class InstanceDataset(BaseDataset):
             unreadable = printable(f'{path} ({type(error).__name__}: {error})')
             data['inputs'] = _grey(data['inputs'])
             data['data_samples'].set_metainfo({'img_path': path})
-        data['data_samples'].set_metainfo({'sample_idx': index, 'unreadable': unreadable})
+        known = {'sample_idx': index, 'unreadable': unreadable}
         if self.class_of_image is not None:
-            data['data_samples'].set_metainfo({'class_idx': int(self.class_of_image[index])})
+            known['class_idx'] = int(self.class_of_image[index])
+        for name, value in known.items():  # set_metainfo would copy them deeply
+            data['data_samples'].set_field(value, name, field_type='metainfo')
         return data
 
     def _transformed(self, index: int, key: int) -> dict[str, Any]:
-        with seeded(key):
-            data = self.pipeline(self.get_data_info(index))
+        draws = Draws(key)
+        info = {**self.get_data_info(index), DRAWS: draws}
+        # seeding three generators takes longer than all else does for a small image
+        with nullcontext() if all(map(draws_nothing_else, self.pipeline.transforms)) else seeded(key):
+            data = self.pipeline(info)
         if data is None:
             raise ValueError('the pipeline gave None')
         if 'data_samples' not in data:
             raise ValueError("the pipeline must end with dict(type='PackInputs'), and gave no data_samples")
+        if self._handed_over is not None:
+            views = data['inputs'] if isinstance(data['inputs'], list) else [data['inputs']]
+            drawn = self._handed_over.draw(draws, [view.shape[-2:] for view in views])
+            data['data_samples'].set_field(drawn, DRAWN, field_type='metainfo')
         return data
+
+    def hand_over_augmentations(self) -> list[Augmentation]:
+        """Leave the pipeline's :class:`Augment` to a data preprocessor, if only ``PackInputs`` comes after it.
+
+        From then on images come without it, and samples with what it would have drawn for each of their views.
+
+        Returns:
+            list: what is to be done with the views; empty if the pipeline ends otherwise, and does all by itself.
+        """
+        last = self.pipeline.transforms[-2:]
+        if self._handed_over is None and [type(transform) for transform in last] == [Augment, PackInputs]:
+            self._handed_over = self.pipeline.transforms.pop(-2)
+        return self._handed_over.augmentations if self._handed_over is not None else []
 
     def _stand_in(self, index: int, key: int) -> Union[dict[str, Any], None]:
         """Another image that passes the pipeline with the same draws, None if of several none does."""
@@ -196,21 +246,13 @@ class InstanceDataset(BaseDataset):
         return None
 
     def fingerprint(self) -> str:
-        """A hash of all files' names and their order, relative to their folders, wherever these lie.
-
-        Of several folders it notices that two were exchanged, as long as they keep their own names.
-        """
-        folders = [join_path(folder, '') for folder in self.folders]
-        place_of = {folder: place for place, folder in
-                    enumerate(sorted(folders, key=lambda folder: folder.rstrip('/').split('/')[::-1]))}
-        names, current = sha256(), None
-        for i in range(len(self)):
-            path = self.get_data_info(i)['img_path']
-            if current is None or not path.startswith(current):
-                current = next((folder for folder in folders if path.startswith(folder)), '')
-                names.update(b'\0%d' % place_of.get(current, 0))
-            names.update(b'\0' + os.fsencode(path[len(current):]))
-        return names.hexdigest()
+        """A hash of all files' names and their order: :meth:`.ImageList.fingerprint`."""
+        if not self._fully_initialized:
+            self.full_init()
+        images = self.data_list
+        if not isinstance(images, ImageList):  # a subclass made a list of its own
+            images = ImageList(Names.of(os.fsencode(image['img_path']) for image in images), [''], [(0, 0)])
+        return images.fingerprint()
 
 
 def _grey(inputs: Any) -> Any:
@@ -222,6 +264,10 @@ def _below(root: str, path: str) -> str:
     if not (root and path) or is_abs(path):
         return path or root
     return join_path(root, path)
+
+
+def _log(text: str) -> None:
+    print_log(printable(text), 'current')
 
 
 def _listed(counts: Counter) -> str:

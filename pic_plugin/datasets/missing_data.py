@@ -5,6 +5,8 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.fileio import exists, join_path
 
+from .archives import located
+
 
 def check_data(cfg: Config) -> None:
     """Raise a ``ValueError`` that names the folders and files that a config's loaders need and that are not there."""
@@ -26,7 +28,7 @@ def _missing(node: Any, key: str) -> Iterator[str]:
         return
     roots = node.get('data_root') or ''
     for root in roots if isinstance(roots, (list, tuple)) else [roots]:
-        if root and not exists(root):
+        if root and not exists(located(root)):
             yield f'there is no {root}: put the data set there, or set {key}.data_root in --cfg-options'
         else:
             yield from _missing_below(root, node, key)
@@ -41,5 +43,5 @@ def _missing_below(root: str, node: dict, key: str) -> Iterator[str]:
              **({'data_prefix': prefix} if isinstance(prefix, str) else
                 {f'data_prefix.{name}': value for name, value in prefix.items()})}
     for name, path in below.items():
-        if isinstance(path, str) and path and not exists(join_path(root, path)):
+        if isinstance(path, str) and path and not exists(located(join_path(root, path))):
             yield f'there is no {join_path(root, path)}, which {key}.{name} names'

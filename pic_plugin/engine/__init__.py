@@ -1,8 +1,10 @@
 """What drives the training: optimizer wrappers and hooks."""
 from .hooks import (
     CheckBackboneHook,
+    CurvesHook,
     DeferredRuntimeInfoHook,
     DeviceSettingsHook,
+    HealthHook,
     InstanceCheckpointHook,
     InstanceRowsHook,
     KNNHook,
@@ -10,6 +12,7 @@ from .hooks import (
 from .optim_wrapper import AmpWeightCorrectingOptimWrapper, WeightCorrectingOptimWrapper
 
 __all__ = [
-    'AmpWeightCorrectingOptimWrapper', 'CheckBackboneHook', 'DeferredRuntimeInfoHook', 'DeviceSettingsHook',
-    'InstanceCheckpointHook', 'InstanceRowsHook', 'KNNHook', 'WeightCorrectingOptimWrapper'
+    'AmpWeightCorrectingOptimWrapper', 'CheckBackboneHook', 'CurvesHook', 'DeferredRuntimeInfoHook',
+    'DeviceSettingsHook', 'HealthHook', 'InstanceCheckpointHook', 'InstanceRowsHook', 'KNNHook',
+    'WeightCorrectingOptimWrapper'
 ]

@@ -1,5 +1,6 @@
 """Features of a labelled data set."""
-from typing import Optional
+from collections.abc import Sequence
+from typing import Optional, Union
 
 import torch
 from mmengine.model import BaseModel
@@ -33,14 +34,29 @@ def extract_features(model: BaseModel, loader: DataLoader, report: Optional[Repo
     for batch in reported(loader, 'batches of features', report):
         start = len(labels)
         labels += [int(sample.gt_label) for sample in batch['data_samples']]  # before they are moved to the device
-        out = model(model.data_preprocessor(batch)['inputs'], mode='tensor')
-        out = out[-1] if isinstance(out, (list, tuple)) else out
-        out = out.float().flatten(2).mean(2) if out.ndim > 2 else out
+        out = pooled_features(model(model.data_preprocessor(batch)['inputs'], mode='tensor'))
         if features is None:  # a bank fills gigabytes: it is never there twice
             num_images = len(loader.sampler)  # type: ignore[arg-type]
-            features = out.new_empty(num_images, out.shape[1], dtype=torch.float32)
+            features = out.new_empty(num_images, out.shape[1])
         features[start:len(labels)] = out
     model.train(was_training)
     if features is None:
         raise ValueError('the loader must give at least one image to extract features of, and is empty')
     return features[:len(labels)], torch.tensor(labels, device=features.device)
+
+
+def pooled_features(out: Union[Tensor, Sequence[Tensor]]) -> Tensor:
+    """``[B, C]`` float32: a backbone's last map ``[B, C, H, W]`` averaged over the places, or its vectors ``[B, C]``.
+
+    Args:
+        out: what the backbone gave, for one stage or several.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    last = out[-1] if isinstance(out, (list, tuple)) else out
+    if not isinstance(last, Tensor) or last.ndim not in (2, 4):
+        shape = tuple(last.shape) if isinstance(last, Tensor) else type(last).__name__
+        raise ValueError(f'the backbone must give a map [B, C, H, W] or vectors [B, C] of each image, got {shape}; of '
+                         "a transformer set out_type='cls_token' or 'avg_featmap'")
+    return last.float().flatten(2).mean(2) if last.ndim == 4 else last.float()

@@ -10,9 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from pic_plugin.functional.nearest_rows import nearest_rows
-
-from .knn import knn_votes
+from .knn import knn_classes
 
 _NUM_DRAWS = 100  # of labelled images, per seed: one draw says more about its images than about the features
 
@@ -28,9 +26,7 @@ class Labelled(NamedTuple):
 def knn_accuracy(data: Labelled, seed: int, k: int = 20, temperature: float = 0.07) -> float:
     """Share of test images whose k nearest training images vote for the right class; the seed plays no part."""
     del seed
-    similarity, nearest = nearest_rows(data.test, data.train, k)
-    votes = knn_votes(similarity, data.train_labels[nearest], 1 + int(data.train_labels.max()), temperature)
-    return _share(votes.argmax(1) == data.test_labels)
+    return _share(knn_classes(data.test, data.train, data.train_labels, k, temperature) == data.test_labels)
 
 
 def linear_accuracy(data: Labelled, seed: int) -> float:

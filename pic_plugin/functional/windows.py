@@ -20,7 +20,7 @@ _WINDOW, _PASS, _SWAP = 1, 2, 3  # what a hash is for: equal numbers with anothe
 _NUM_ROUNDS = 96  # mixing needs O(log n) rounds; a test counts permutations and neighbours
 
 
-def permute(index: Tensor, size: int, key: Tensor) -> Tensor:
+def permute(index: Tensor, size: int, key: Tensor, inverse: bool = False) -> Tensor:
     r"""Image of ``index`` under the pseudorandom permutation of 0 .. size-1 that ``key`` selects.
 
     The swap-or-not shuffle (Hoang, Morris, Rogaway, CRYPTO 2012): in each round a random reflection pairs :math:`x`
@@ -30,11 +30,12 @@ def permute(index: Tensor, size: int, key: Tensor) -> Tensor:
         index: int64, each in [0, size).
         size: n, the number of elements that are permuted.
         key: int64, of a shape that broadcasts against ``index``; each key is another permutation.
+        inverse: whether to give the element whose image is ``index``: each round is its own inverse.
 
     Returns:
         Tensor: int64, of the broadcast shape.
     """
-    for round_ in range(_NUM_ROUNDS):
+    for round_ in reversed(range(_NUM_ROUNDS)) if inverse else range(_NUM_ROUNDS):
         round_key = hash64(key, round_)
         partner = (round_key.remainder(size) - index).remainder(size)
         swap = hash64(round_key, _SWAP, torch.maximum(index, partner)) < 0
@@ -63,9 +64,18 @@ def stream_samples(positions: Tensor, num_samples: int, window_size: int, window
     """
     check_window(num_samples, window_size, window_stride)
     window = positions // window_size
-    place = window * window_stride + permute(positions % window_size, window_size, hash64(seed, _WINDOW, window))
-    data_pass = place // num_samples if reshuffle else torch.zeros_like(place)
-    return permute(place % num_samples, num_samples, hash64(seed, _PASS, data_pass))
+    place = window * window_stride + permute(positions % window_size, window_size, window_key(seed, window))
+    return permute(place % num_samples, num_samples, pass_key(seed, place // num_samples, reshuffle))
+
+
+def window_key(seed: int, window: Tensor) -> Tensor:
+    r"""The key of :math:`\sigma_i`, the permutation of a window's places."""
+    return hash64(seed, _WINDOW, window)
+
+
+def pass_key(seed: int, data_pass: Tensor, reshuffle: bool) -> Tensor:
+    r"""The key of :math:`\pi_j`, the permutation of the data set in a pass."""
+    return hash64(seed, _PASS, data_pass if reshuffle else torch.zeros_like(data_pass))
 
 
 def check_window(num_samples: int, window_size: int, window_stride: int) -> None:

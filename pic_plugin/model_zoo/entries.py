@@ -28,6 +28,8 @@ class Entry(NamedTuple):
     weights: Optional[str]  # where to download them
     files: dict[str, str]  # name -> SHA-256
     num_tensors: Optional[int]  # of the backbone
+    rows: dict[str, str]  # 'PIC, Table 3' -> which of its rows this is
+    in_small: Optional[str]  # the config that has the same change, on data for two cores
 
 
 class Family(NamedTuple):
@@ -40,8 +42,9 @@ class Family(NamedTuple):
 
 
 def config_paths(root: Path) -> list[Path]:
-    """All configs, from the root, but for those that others are built from."""
-    return sorted(path.relative_to(root) for path in (root / 'configs').rglob('*.py') if '_base_' not in path.parts)
+    """All configs, from the root, but for those that others are built from, and experiments that a tables.yml lists."""
+    return sorted(path.relative_to(root) for path in (root / 'configs').rglob('*.py')
+                  if '_base_' not in path.parts and not (path.parent / 'tables.yml').exists())
 
 
 def read_zoo(root: Path) -> list[Family]:
@@ -83,7 +86,8 @@ def _entry(data: dict[str, Any], errors: list[str]) -> Entry:
         summary=data.get('Summary', ''), status=data.get('Status', ''), results=results,
         metadata=data['Metadata'].data if 'Metadata' in data else {}, published=data.get('Published Results', []),
         in_readme=data.get('In README', False), made_by=data.get('Made By'), weights=data.get('Weights'),
-        files=data.get('Files', {}), num_tensors=data.get('Tensors'))
+        files=data.get('Files', {}), num_tensors=data.get('Tensors'), rows=data.get('Rows', {}),
+        in_small=data.get('In Small'))
     trained = entry.status in (TRAINED, CONVERTED)
     faults = {
         'Name must be that of Config': entry.name != entry.config.stem,

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from torch import Tensor
 
 import pic_plugin
-from pic_plugin.checkpoints.convert import save_torch
+from pic_plugin.checkpoints.convert import save_safetensors, save_torch
 from pic_plugin.checkpoints.read import load_tensors_only, network_tensors
 from pic_plugin.engine.checksums import sha256
 
@@ -43,7 +43,6 @@ def publish(source: Path, out_dir: Path, config: Optional[Path] = None, with_nec
     Raises:
         ValueError: if the folder exists, or something is missing, damaged, of another network or not finite.
     """
-    from safetensors.torch import save  # an extra: only those who release need it
     checkpoint = find_checkpoint(source, with_neck)
     work_dir = checkpoint.parent
     config = find_config(work_dir, config)
@@ -65,8 +64,7 @@ def publish(source: Path, out_dir: Path, config: Optional[Path] = None, with_nec
         folder.mkdir()
         cfg.dump(folder / f'{name}.py')
         save_torch(state, folder / f'{name}.pth')
-        (folder / f'{name}.safetensors').write_bytes(
-            save({key: tensor.detach().contiguous().clone() for key, tensor in state.items()}, {'format': 'pt'}))
+        save_safetensors(state, folder / f'{name}.safetensors')
         sums = {}
         for path in (folder / f'{name}.pth', folder / f'{name}.safetensors'):
             _check_same(load_tensors_only(path), state)

@@ -1,12 +1,14 @@
 """The tables of README and docs, from the entries of the zoo."""
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .entries import UNTRAINED, Entry, Family
 
-ZOO_PAGE = Path('docs/model_zoo.md')
+ZOO_PAGE, TABLES_PAGE = Path('docs/model_zoo.md'), Path('docs/tables.md')
+_TABLE = re.compile(r'(PIC|Liu et al\.), (Table|Figure) (\d+)')
 
 
 def readme_table(zoo: list[Family]) -> str:
@@ -28,6 +30,53 @@ def zoo_page(zoo: list[Family]) -> str:
                  _results(entry.results), _status(entry)] for entry in family.entries]
         parts.append(_table(['config', 'what', 'settings', 'published', 'here', 'weights'], rows))
     return '\n\n'.join(parts)
+
+
+def tables_page(zoo: list[Family]) -> str:
+    """The papers' tables, row by row: PIC's before those of Liu et al., tables before figures, by number."""
+    tables: dict[str, list[list[str]]] = defaultdict(list)
+    for family in zoo:
+        for entry in family.entries:
+            for table, label in _rows(entry).items():
+                small = f'[`{entry.in_small}`](evidence.md)' if entry.in_small else ''
+                tables[table].append([label, _link(entry, Path('..')), _figures(entry, table), small])
+    parts = []
+    for table in sorted(tables, key=_place):
+        rows = sorted(tables[table], key=lambda row: _natural(row[0]))
+        parts += [f'## {table}', _table(['row', 'config', 'published', 'in small'], rows)]
+    return '\n\n'.join(parts)
+
+
+def _rows(entry: Entry) -> dict[str, str]:
+    """Table -> row; the summary, where only the figures say which table it is."""
+    named = (_TABLE.match(result['Source']) for result in entry.published)
+    return {**{match[0]: entry.summary for match in named if match}, **entry.rows}
+
+
+def _figures(entry: Entry, table: str) -> str:
+    """Those that are of this table or, without any, of the same paper: a run that is in several has one figure."""
+    match = _TABLE.fullmatch(table)
+    if not match:
+        raise ValueError(f'{entry.name}: Rows must name a table or figure, as in "PIC, Table 3", got {table!r}')
+    if match[2] == 'Figure':
+        return ''
+    same_table = [result for result in entry.published if re.match(re.escape(table) + r'\b', result['Source'])]
+    return _metrics(same_table or [result for result in entry.published if result['Source'].startswith(match[1])][:1])
+
+
+def _metrics(results: Iterable[Mapping[str, Any]]) -> str:
+    return '<br>'.join(', '.join(f'{name} {value}' for name, value in result['Metrics'].items()) for result in results)
+
+
+def _natural(label: str) -> list[tuple[int, str]]:
+    """Sorts 4,096 before 16,384."""
+    return [(int(part.replace(',', '')), '') if part[:1].isdigit() else (-1, part)
+            for part in re.split(r'(\d+(?:,\d{3})*)', label)]
+
+
+def _place(table: str) -> tuple[bool, bool, int]:
+    paper, kind, number = _TABLE.fullmatch(table).groups()  # type: ignore[union-attr]
+    return paper != 'PIC', kind != 'Table', int(number)
 
 
 def replace_between(text: str, name: str, content: str) -> str:

@@ -7,7 +7,8 @@ from pic_plugin.visualization.curves import read_scalars
 
 
 def find_checkpoint(source: Path, with_neck: bool) -> Path:
-    """The file to release: ``source``, or, of a work directory, its backbone, or its last checkpoint for the neck.
+    """The file with a network: ``source``; of a work directory its backbone, or its last checkpoint for the neck; of
+    a release's folder its ``NAME-HASH.pth``.
 
     Raises:
         ValueError: if there is none.
@@ -20,6 +21,8 @@ def find_checkpoint(source: Path, with_neck: bool) -> Path:
         return source / 'backbone.pth'
     if (path := latest_checkpoint(source)) is not None and path.is_file():
         return path
+    if len(released := list(source.glob(f'*-{"[0-9a-f]" * 8}.pth'))) == 1:
+        return released[0]
     raise ValueError(f'{source} has no {"" if with_neck else "backbone.pth and no "}last_checkpoint that leads to a '
                      'checkpoint; give the checkpoint itself')
 
@@ -42,13 +45,16 @@ def find_config(work_dir: Path, config: Optional[Path]) -> Path:
 
 
 def training_summary(work_dir: Path) -> Optional[dict[str, Any]]:
-    """The log in short: how long, from which loss to which, the last value of each metric; None without a log."""
+    """The log in short: how long, from which loss to which, the last value of each metric; None without a log.
+
+    What :class:`HealthHook` logs is of the training, and no metric of the network.
+    """
     scalars = read_scalars(work_dir)
     losses = [entry for entry in scalars if 'loss' in entry]
     if not losses:
         return None
     metrics = {name: value for entry in scalars if 'loss' not in entry for name, value in entry.items()
-               if name != 'step'}
+               if name != 'step' and not name.startswith('health/')}
     seconds = sum(entry['time'] * (entry['step'] - before) for entry, before
                   in zip(losses, [0, *(entry['step'] for entry in losses)]) if 'time' in entry)
     return {'epochs': losses[-1].get('epoch'), 'iterations': losses[-1]['step'], 'hours': round(seconds / 3600, 3),

@@ -1,7 +1,7 @@
 """The algorithm, its head and its data preprocessor; the classifier for fine-tuning."""
 from .cosine_cls_head import CosineClsHead
-from .cosine_instance_head import CosineInstanceHead
+from .cosine_instance_head import CosineInstanceHead, SeenBatch
 from .data_preprocessor import InstanceDataPreprocessor
 from .pic import PIC
 
-__all__ = ['PIC', 'CosineClsHead', 'CosineInstanceHead', 'InstanceDataPreprocessor']
+__all__ = ['PIC', 'CosineClsHead', 'CosineInstanceHead', 'InstanceDataPreprocessor', 'SeenBatch']

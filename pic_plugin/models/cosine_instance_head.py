@@ -1,4 +1,5 @@
 """The classifier of instances: a row for each image, of which the active ones are at hand."""
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
@@ -38,6 +39,14 @@ class AllocatedRows(NamedTuple):
     labels: Optional[Tensor]  # [L], One-Million-Way, Eq. 2: of a sample's own class and of the hardest; None for one
 
 
+class SeenBatch(NamedTuple):
+    """All ranks' M samples as the loss saw them, in the order of the stream, detached."""
+    ids: Tensor  # [M] int64 on the CPU, negative where a sample is left out
+    slots: Tensor  # [M] int64, this rank's slot of each sample's row, -1 for another rank's
+    features: Tensor  # [M, D], of the first view, divided by the temperature, and by their length if cosines count
+    losses: Tensor  # [M], mean over the views; of no meaning where a sample is left out
+
+
 @MODELS.register_module()
 class CosineInstanceHead(BaseModule):
     r"""Softmax over the cosine similarity to the rows of the active classes (PIC, Eq. 1 and Section 2.3).
@@ -69,6 +78,8 @@ class CosineInstanceHead(BaseModule):
 
     Attributes:
         weight (nn.Parameter): ``[S, D]``, the rows at hand on this rank; empty before training starts.
+        observer (callable, optional): is shown each batch (:class:`SeenBatch`) before its step, on every rank; of
+            multi-crop the large views.
 
     Raises:
         ValueError: if a number is of another kind or not positive, or alpha, epsilon or m not in [0, 1); there is to be
@@ -118,6 +129,7 @@ class CosineInstanceHead(BaseModule):
         self.weight = nn.Parameter(torch.empty(0, in_channels))
         self._allocated: Optional[AllocatedRows] = None
         self._scratch = Scratch()
+        self.observer: Optional[Callable[[SeenBatch], None]] = None
         self._batch_ids = torch.empty(1, 0, dtype=torch.int64)  # [R, B], of the batch that is active, on the CPU
         self._batch: Optional[ActiveBatch] = None  # [R, B], where that is
         self._batch_slots = self._batch_ids[..., None]  # [R, B, L], each sample's own class, and the hardest
@@ -280,6 +292,11 @@ class CosineInstanceHead(BaseModule):
             num_readable = num_views * int((self._batch_ids >= 0).sum())
             loss = losses.where(readable, 0).sum() / max(1, num_readable)
         self._last_loss += loss.detach()
+        if self.observer is not None and train_rows:
+            shape = ranks.size, num_views, len(ids)
+            self.observer(SeenBatch(*(tensor.transpose(0, 1).flatten(0, 1) for tensor in (
+                self._batch_ids, self._batch.slots, x.detach().unflatten(0, shape)[:, 0],
+                losses.detach().unflatten(0, shape).mean(1)))))
         return loss
 
     def gather_rows(self) -> tuple[Tensor, Tensor]:

@@ -1,24 +1,33 @@
-"""Images to the device, and normalised there."""
+"""Images to the device, and augmented and normalised there."""
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from mmpretrain.models import SelfSupDataPreprocessor
 from torch import Tensor
 
+from pic_plugin.datasets.transforms import Augmentation
+from pic_plugin.datasets.transforms.augment import DRAWN
 from pic_plugin.registry import MODELS
+from pic_plugin.rows.transfer import Transfers
 
 
 @MODELS.register_module()
 class InstanceDataPreprocessor(SelfSupDataPreprocessor):
     """mmpretrain's ``SelfSupDataPreprocessor``, with the same bits, for which the host does not wait.
 
-    Pinned images are copied while it goes on, and samples, in which nothing is for the device, stay as they are.
+    Pinned images are copied while it goes on, and samples, in which nothing is for the device, stay as they are.  What
+    the data set's pipeline left to be done with the views is done here, with all views of a batch at once.
 
     Args:
         args: as in ``SelfSupDataPreprocessor``, but ``non_blocking``, which is True.
+
+    Attributes:
+        augmentations: what an ``InstanceDataset`` handed over.
     """
     mean: Tensor
     std: Tensor
+    augmentations: Sequence[Augmentation] = ()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, non_blocking=True, **kwargs)
@@ -35,13 +44,45 @@ class InstanceDataPreprocessor(SelfSupDataPreprocessor):
         Returns:
             dict: the same, the views in float32 on the model's device.
         """
-        views = self.cast_data(data['inputs'])
-        views = [self._normalised(view) for view in views] if isinstance(views, list) else self._normalised(views)
-        return {'inputs': views, 'data_samples': data.get('data_samples')}
+        given = self.cast_data(data['inputs'])
+        views, samples = given if isinstance(given, list) else [given], data.get('data_samples')
+        drawn = [sample.get(DRAWN) for sample in samples or []]
+        if any(drawn):
+            views = self._augmented(views, torch.tensor(drawn, dtype=torch.float64))
+        elif self._channel_conversion:
+            views = [view.flip(1) for view in views]  # a list of indices would have to be sent to the device
+        views = [self._normalised(view) for view in views]
+        return {'inputs': views if isinstance(given, list) else views[0], 'data_samples': samples}
+
+    def _augmented(self, views: list[Tensor], drawn: Tensor) -> list[Tensor]:
+        """The views in float32, with what was drawn for them, ``[B, views, parameters]`` on the host."""
+        counts = [augmentation.num_parameters for augmentation in self.augmentations]
+        if sum(counts) != drawn.shape[2]:
+            raise ValueError(f'the samples have {drawn.shape[2]} parameters of augmentations for each view, and '
+                             f'{sum(counts)} were expected: they are of a data set that handed its augmentations over '
+                             "to another model; set this one's data_preprocessor.augmentations to what its "
+                             'hand_over_augmentations() returns')
+        of_size: dict[torch.Size, list[int]] = {}
+        for i, view in enumerate(views):
+            of_size.setdefault(view.shape, []).append(i)
+        to_send = [[augmentation.to_send(parameters) for augmentation, parameters in zip(
+            self.augmentations, torch.cat([drawn[:, i] for i in same]).split(counts, dim=1))]
+            for same in of_size.values()]
+        sent = iter(Transfers(self.device).send_together([x for of_group in to_send for of_one in of_group
+                                                          for x in of_one]))
+        out = list(views)
+        for same, of_group in zip(of_size.values(), to_send):
+            # red comes first in what follows, and last in what mmcv loads
+            images = torch.cat([views[i] for i in same]).flip(1).float()
+            for augmentation, of_one in zip(self.augmentations, of_group):
+                images = augmentation.on_device(images, *(next(sent) for _ in of_one))
+            if not self._channel_conversion:
+                images = images.flip(1)
+            for i, view in zip(same, images.split(len(drawn))):
+                out[i] = view
+        return out
 
     def _normalised(self, view: Tensor) -> Tensor:
-        if self._channel_conversion:
-            view = view.flip(1)  # a list of indices would have to be sent to the device
         if not self._enable_normalize:
             return view.float()
         if view.dtype != torch.uint8:

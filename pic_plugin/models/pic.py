@@ -84,7 +84,7 @@ class PIC(BaseSelfSupervisor):
         num_large = len(views) if self.num_large_views is None else self.num_large_views
         if len(views) < num_large:
             raise ValueError(f'num_large_views is {num_large}, and the pipeline gave {len(views)} views of each image; '
-                             'set the MultiView transform\'s num_views')
+                             "set DecodeCropResize's crops, or MultiView's num_views")
         features = [self.project(view, ids >= 0) for view in views]
         loss = self.head.loss(torch.stack(features[:num_large]), ids) * num_large
         if small := features[num_large:]:

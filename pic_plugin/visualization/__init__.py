@@ -1,4 +1,5 @@
-"""Pictures of a training run."""
+"""Pictures of a training run, and of where networks look."""
 from .curves import plot_curves, read_scalars
+from .saliency import Columns, plot_maps, plot_overlaps
 
-__all__ = ['plot_curves', 'read_scalars']
+__all__ = ['Columns', 'plot_curves', 'plot_maps', 'plot_overlaps', 'read_scalars']

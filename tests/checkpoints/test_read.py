@@ -8,9 +8,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from mmengine.logging import HistoryBuffer
 from safetensors.torch import save_file
 
-from pic_plugin.checkpoints.read import load_tensors_only, network_tensors
+from pic_plugin.checkpoints.read import load_network, load_tensors_only, network_tensors
 
 
 def write(path, content, **kwargs):
@@ -117,3 +118,70 @@ def test_a_network_in_it():
 def test_no_network_in_it(content, found):
     with pytest.raises(ValueError, match=f'x.pth has no network in it: a dict of tensors was expected, .*{found}'):
         network_tensors(content, 'x.pth')
+
+
+# --- load_network ---
+
+class Runs:
+    """Runs a function where it is unpickled."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+def network():
+    return OrderedDict(a=torch.randn(3, 4), b=torch.nn.Parameter(torch.randn(2)), c=torch.arange(5)[::2])
+
+
+def test_the_network_of_a_checkpoint_of_mmengine(tmp_path):
+    state = network()
+    log = HistoryBuffer([1.0, 2.0], [1, 1])
+    path = write(tmp_path / 'a.pth', {'message_hub': {'log_scalars': OrderedDict(loss=log)}, 'state_dict': state,
+                                      'optimizer': {'odd': {1, 2}, 'args': argparse.Namespace(lr=[0.1])}})
+    with pytest.raises(ValueError, match='is not a checkpoint of tensors'):
+        load_tensors_only(path)
+    found = load_network(path)
+    assert found.keys() == state.keys() and all(torch.equal(found[name], state[name]) for name in state)
+
+
+def test_a_dict_of_tensors_is_a_network(tmp_path):
+    state = network()
+    assert load_network(write(tmp_path / 'a.pth', state)).keys() == state.keys()
+
+
+@pytest.mark.parametrize('reference', [False, True])
+def test_no_code_of_the_file_runs(reference, tmp_path):
+    trace = tmp_path / 'trace'
+    odd = Runs(os.system, f'touch {trace}')
+    content = {'state_dict': {'a': torch.arange(3)}, 'odd': [odd, Runs(getattr, 'a', 'upper'), Runs(eval, '1 + 1')],
+               'later': TwoStates(os.system, f'touch {trace}')}
+    content[odd if reference else 'more'] = 1
+    assert load_network(write(tmp_path / 'a.pth', content)).keys() == {'a'}
+    assert not trace.exists()
+
+
+def test_what_is_left_out_is_no_tensor(tmp_path):
+    path = write(tmp_path / 'a.pth', {'state_dict': {'a': torch.arange(3), 'b': argparse.Namespace()}})
+    with pytest.raises(ValueError, match='has no network in it'):
+        load_network(path)
+
+
+@given(share=st.floats(0, 1, exclude_max=True), zipped=st.booleans())
+def test_a_network_cut_off_anywhere(tmp_path_factory, share, zipped):
+    path = tmp_path_factory.mktemp('cut') / 'a.pth'
+    path.write_bytes(CONTENTS[zipped][:int(share * len(CONTENTS[zipped]))])
+    with pytest.raises(ValueError, match='a.pth is (damaged|not a checkpoint of tensors)'):
+        load_network(path)
+
+
+def test_a_flipped_bit_in_what_makes_the_objects(tmp_path):
+    content = CONTENTS[True]
+    start = content.index(b'Namespace') - 40
+    for position in range(start, start + 60):
+        path = tmp_path / 'a.pth'
+        path.write_bytes(content[:position] + bytes([content[position] ^ 255]) + content[position + 1:])
+        with pytest.raises(ValueError, match='a.pth (is damaged|is not a checkpoint|has no network)'):
+            load_network(path)

@@ -17,6 +17,7 @@ DIGITS = [name for name in CONFIGS if 'digits' in name]
 # name: batch, learning rates of backbone and classifier, weight decay, epochs, classes
 PUBLISHED = {
     'linear_r50_8xb32_100e_in1k': (256, None, 30.0, 0.0, 100, 1000),
+    'linear_r50_8xb32_100e_in11k': (256, None, 30.0, 0.0, 100, 11221),
     'linear_r50_8xb256-lr40_100e_in1k': (2048, None, 40.0, 0.0, 100, 1000),
     'semi_r50_8xb32_10e_in1k-1percent': (256, 0.001, 15.0, 3e-5, 10, 1000),
     'semi_r50_8xb32_20e_in1k-10percent': (256, 0.001, 10.0, 3e-5, 20, 1000),

@@ -2,9 +2,11 @@
 import os
 
 import pytest
+import torch
 from mmengine.runner import Runner
 
-from tests.tiny import tiny_config, write_images
+from tests.tiny import assert_same, network_of, rows_of, tiny_config, write_images
+from tests.tools.scripts import run_tool
 
 
 def trained(cfg):
@@ -18,6 +20,18 @@ def test_two_images_never_share_a_row(tmp_path):
     cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=[cfg.train_dataloader.dataset] * 2)
     with pytest.raises(ValueError, match=r'got a ConcatDataset, which wraps others\. With an InstanceDataset, set'):
         trained(cfg)
+
+
+def test_a_run_goes_on_from_a_pack_of_its_folder(tmp_path):
+    folder, path = write_images(tmp_path / 'images', 12), tmp_path / 'x.pack'
+    run_tool('pack_images.py', folder, path)
+    expected = trained(tiny_config(folder, tmp_path / 'whole'))
+    packed = trained(tiny_config(path, tmp_path / 'packed'))
+    trained(tiny_config(folder, tmp_path / 'run', **{'train_cfg.max_epochs': 2}))
+    resumed = trained(tiny_config(path, tmp_path / 'run', resume=True))
+    for runner in (packed, resumed):
+        assert_same(network_of(runner), network_of(expected))
+        assert all(map(torch.equal, rows_of(runner), rows_of(expected)))
 
 
 def test_names_that_are_no_utf_8(tmp_path):

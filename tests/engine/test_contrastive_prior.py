@@ -10,7 +10,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from pic_plugin.datasets import SlidingWindowSampler
-from pic_plugin.engine.hooks.contrastive_prior_hook import _PRIOR
+from pic_plugin.engine.hooks.contrastive_prior_hook import _PRIOR, ContrastivePriorHook
 from pic_plugin.functional.hashing import hash64
 from pic_plugin.functional.initial_rows import initial_rows
 from tests.ranks import run_ranks
@@ -84,6 +84,22 @@ def test_each_row_is_its_images_feature(tmp_path, changes, running_bn):
     assert all(start.training)
     spread = torch.nn.functional.normalize(expected, dim=1).mean(0).norm()
     assert spread < 0.5 if running_bn else spread > 0.5  # running BatchNorm takes off what all features have in common
+
+
+@pytest.mark.parametrize('changes', [{'model.head.num_negatives': None}, {}], ids=['all classes', 'recent'])
+def test_rows_of_a_given_length(tmp_path, changes):
+    cfg = with_prior(write_images(tmp_path / 'images', NUM_IMAGES), tmp_path / 'run', **changes)
+    cfg.custom_hooks[-2].row_norm = 0.08
+    runner = trained(cfg)
+    start = start_of(runner)
+    expected = 0.08 * torch.nn.functional.normalize(expected_rows(runner, start.network, True), dim=1)
+    torch.testing.assert_close(start.rows[0], expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize('row_norm', [0, -1.0, 'long', True])
+def test_a_length_that_is_none(row_norm):
+    with pytest.raises(ValueError, match='row_norm must be'):
+        ContrastivePriorHook(row_norm=row_norm)
 
 
 def test_the_network_is_as_it_was(tmp_path):

@@ -26,7 +26,8 @@ def what_can_be_seen(images, work_dir, hook):
     runner = trained(images, work_dir, hook, 4, resume=True)
     lines = [json.loads(line) for path in sorted(work_dir.glob('*/vis_data/scalars.json'))
              for line in path.read_text().splitlines()]
-    written = [{name: value for name, value in line.items() if f'train/{name}' not in CLOCK} for line in lines]
+    written = [{name: value for name, value in line.items() if f'train/{name}' not in CLOCK} for line in lines
+               if 'loss' in line]  # what is measured after an epoch is others'
     history = {name: [values.tolist() for values in buffer.data]
                for name, buffer in runner.message_hub.log_scalars.items() if name not in CLOCK}
     saved = torch.load(work_dir / 'epoch_4.pth', weights_only=True)['message_hub']['log_scalars']

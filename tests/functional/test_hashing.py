@@ -1,6 +1,11 @@
-import torch
+import copy
 
-from pic_plugin.functional.hashing import hash64, uniform
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pic_plugin.functional.hashing import Draws, hash64, uniform
 
 
 def test_is_splitmix64():
@@ -33,3 +38,21 @@ def test_uniform_is_open_and_uniform():
     assert values.min() > 0 and values.max() < 1
     assert abs(values.mean() - 0.5) < 5 * (1 / 12)**0.5 / 256
     assert torch.histc(values, 16, 0, 1).sub(4096).abs().max() < 5 * 62
+
+
+@given(st.integers(-2**63, 2**63 - 1))
+def test_draws_are_those_numbers_one_after_the_other(key):
+    draws = Draws(key)
+    assert [draws.uniform() for _ in range(5)] == uniform(key, torch.arange(5)).tolist()
+    assert Draws(key + 2**64).uniform() == Draws(key).uniform()
+
+
+def test_draws_in_ranges():
+    draws, same, number = Draws(3), Draws(3), uniform(3, torch.arange(4)).tolist()
+    assert draws.uniform(-2, 3) == pytest.approx(5 * number[0] - 2)
+    assert draws.uniform(4, 4) == 4
+    assert draws.below(7) == int(7 * number[2])
+    copied = copy.deepcopy({'draws': draws})['draws']
+    assert copied.uniform() == number[3] and draws.uniform() != number[3]
+    assert {Draws(key).below(3) for key in range(50)} == {0, 1, 2}
+    assert same.uniform() == number[0]

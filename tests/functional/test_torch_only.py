@@ -8,6 +8,7 @@ for name in ('mmengine', 'mmcv', 'mmpretrain', 'sklearn', 'matplotlib'):
 import torch
 import pic_plugin.functional.cosine_softmax, pic_plugin.functional.initial_rows, pic_plugin.functional.recent
 import pic_plugin.functional.weight_correction, pic_plugin.functional.windows, pic_plugin.sharding
+import pic_plugin.augmentations
 """
 
 

@@ -17,6 +17,12 @@ def test_permute_is_a_bijection(size, key):
     assert sorted(permute(torch.arange(size), size, torch.tensor(key)).tolist()) == list(range(size))
 
 
+@given(st.integers(1, 300), st.integers(-2**63, 2**63 - 1))
+def test_permute_can_be_undone(size, key):
+    index = torch.arange(size)
+    assert torch.equal(permute(permute(index, size, torch.tensor(key)), size, torch.tensor(key), inverse=True), index)
+
+
 @pytest.mark.parametrize('size', [2, 3, 4])
 def test_permute_gives_every_permutation_alike(size):
     num_keys = 24000

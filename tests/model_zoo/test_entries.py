@@ -39,6 +39,12 @@ def test_all_faults_are_named(tmp_path):
         read_zoo(write_zoo(tmp_path, [ENTRY, ENTRY]))
 
 
+def test_experiments_are_listed_elsewhere(tmp_path):
+    write_config(tmp_path / 'configs/other/new.py')
+    (tmp_path / 'configs/other/tables.yml').write_text('tables: []\n')
+    assert [entry.name for family in read_zoo(write_zoo(tmp_path, [ENTRY])) for entry in family.entries] == ['small']
+
+
 def test_a_collection_without_a_summary(tmp_path):
     metafile = write_zoo(tmp_path, [ENTRY]) / 'configs/small/metafile.yml'
     metafile.write_text(metafile.read_text().replace('  Summary: Small ones\n', ''))

@@ -61,8 +61,10 @@ def test_a_work_directory(work_dir, tmp_path, capsys):
 
     # the log, counted by hand: 23 images in batches of 4
     lines = [json.loads(line) for line in only(work_dir, '*/vis_data/scalars.json').read_text().splitlines()]
+    assert any('health/rank_projected' in line for line in lines)
+    lines = [line for line in lines if 'loss' in line]
     summary = json.loads((folder / 'training.json').read_text())
-    assert (summary['epochs'], summary['iterations']) == (2, 12)
+    assert (summary['epochs'], summary['iterations'], summary['metrics']) == (2, 12, {})
     assert (summary['first_loss'], summary['last_loss']) == (lines[0]['loss'], lines[-1]['loss'])
     assert f'2 epochs, 12 iterations, {summary["hours"]} h; loss from {lines[0]["loss"]:.3f} to' in card
     for package in ('torch', 'mmengine', 'mmpretrain'):

@@ -1,7 +1,7 @@
 import pytest
 
 from pic_plugin.model_zoo.entries import read_zoo
-from pic_plugin.model_zoo.tables import readme_table, replace_between, zoo_page
+from pic_plugin.model_zoo.tables import readme_table, replace_between, tables_page, zoo_page
 from tests.model_zoo.small import ENTRY, write_config, write_zoo
 from tests.tools.scripts import run_tool
 
@@ -34,6 +34,51 @@ Small ones. [A title](http://p).
         'trained here: not for download; made by `hand` |'
 
 
+PAPERS = [{'Task': 'T', 'Dataset': 'D', 'Metrics': {'m': 1}, 'Source': 'PIC, Table 4, by hand'},
+          {'Task': 'T', 'Dataset': 'D', 'Metrics': {'m': 2, 'n': 3}, 'Source': 'PIC, Table 9'},
+          {'Task': 'T', 'Dataset': 'D', 'Metrics': {'m': 5}, 'Source': 'Liu et al., Table 4'}]
+
+
+def test_the_papers_tables_row_by_row(root):
+    write_zoo(root, [
+        {**ENTRY, 'Published Results': PAPERS, 'In Small': 'tiny', 'Rows': {
+            'PIC, Table 10': 'K = 16,384', 'PIC, Table 4': 'first', 'Liu et al., Figure 4': 'picture'}},
+        {**OURS, 'Rows': {'PIC, Table 10': 'K = 4,096'}}])
+    small, ours = '[`small`](../configs/small/small.py)', '[`ours`](../configs/small/deep/ours.py)'
+    header, link = '| row | config | published | in small |\n| --- | --- | --- | --- |', '[`tiny`](evidence.md)'
+    assert tables_page(read_zoo(root)) == f"""## PIC, Table 4
+
+{header}
+| first | {small} | m 1 | {link} |
+
+## PIC, Table 9
+
+{header}
+| A small one | {small} | m 2, n 3 | {link} |
+
+## PIC, Table 10
+
+{header}
+| K = 4,096 | {ours} |  |  |
+| K = 16,384 | {small} | m 1 | {link} |
+
+## Liu et al., Table 4
+
+{header}
+| A small one | {small} | m 5 | {link} |
+
+## Liu et al., Figure 4
+
+{header}
+| picture | {small} |  | {link} |"""
+
+
+def test_a_row_of_no_table(root):
+    write_zoo(root, [{**ENTRY, 'Rows': {'Table 3': 'x'}}, OURS])
+    with pytest.raises(ValueError, match="Rows must name a table or figure, as in .PIC, Table 3., got 'Table 3'"):
+        tables_page(read_zoo(root))
+
+
 def test_weights_to_download(root):
     write_zoo(root, [ENTRY, {**OURS, 'Weights': 'http://w', 'Status': "converted from the authors'"}])
     assert zoo_page(read_zoo(root)).endswith("| converted from the authors': [download](http://w) |")
@@ -41,12 +86,12 @@ def test_weights_to_download(root):
 
 def test_the_tool_writes_between_the_markers(root, capsys):
     (root / 'docs').mkdir()
-    for name in ('README.md', 'docs/model_zoo.md'):
+    for name in ('README.md', 'docs/model_zoo.md', 'docs/tables.md'):
         (root / name).write_text(f'before\n{MARKERS}\nafter\n')
     with pytest.raises(ValueError, match='README.md is not what the metafiles say; run tools/generate_model_zoo.py'):
         run_tool('generate_model_zoo.py', '--root', root, '--check')
     run_tool('generate_model_zoo.py', '--root', root)
-    assert capsys.readouterr().out == 'wrote README.md\nwrote docs/model_zoo.md\n'
+    assert capsys.readouterr().out == 'wrote README.md\nwrote docs/model_zoo.md\nwrote docs/tables.md\n'
     assert (root / 'README.md').read_text() == 'before\n' + MARKERS.replace('old', readme_table(read_zoo(root))) + \
         '\nafter\n'
     run_tool('generate_model_zoo.py', '--root', root, '--check')

@@ -40,6 +40,17 @@ def test_metadata_are_the_configs(entry):
     assert entry.metadata['Training Data']
 
 
+def test_what_was_run_in_small_is_a_config():
+    configs = {path.stem for path in (ROOT / 'configs/glyphs').glob('*.py')}
+    assert not [entry.name for entry in ENTRIES if entry.in_small and entry.in_small not in configs]
+
+
+def test_every_table_of_the_papers_is_there():
+    tables = re.findall(r'^## (.+)$', (ROOT / 'docs/tables.md').read_text(), re.M)
+    assert tables == [*(f'PIC, Table {n}' for n in range(1, 11)), 'PIC, Figure 3',
+                      *(f'Liu et al., Table {n}' for n in range(2, 11)), 'Liu et al., Figure 4']
+
+
 def test_the_digits_figures_are_the_quickstarts():
     row = re.search(r'\| trained by PIC \|(.+)\|', (ROOT / 'README.md').read_text())[1].replace('*', '')
     shown = [float(cell.split('±')[0]) for cell in row.split('|')]

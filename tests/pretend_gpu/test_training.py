@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 import torch
+from mmengine.model import is_model_wrapper
 
 from tests.tiny import assert_same, write_images
 
@@ -30,6 +31,8 @@ def train_and_compare(scenario, folder):
     """Compare with the CPU, and with a run that is resumed after the first epoch; returns each iteration's waits."""
     whole = train(config_of(scenario, folder / 'images', folder / 'whole'), device.NAME)
     assert {x.device for x in whole.runner.model.parameters()} == {torch.device('gpu:0')}
+    model = whole.runner.model.module if is_model_wrapper(whole.runner.model) else whole.runner.model
+    assert len(model.data_preprocessor.augmentations) == (6 if 'augmented' in scenario else 0)
     assert_same(whole.tensors, train(config_of(scenario, folder / 'images', folder / 'cpu'), 'cpu').tensors)
     cfg = config_of(scenario, folder / 'images', folder / 'resumed')
     cfg.load_from, cfg.resume = str(folder / 'whole/epoch_1.pth'), True

@@ -13,6 +13,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import get_world_size, is_distributed
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
@@ -36,6 +37,17 @@ _FLOAT16 = {**_AMP, 'optim_wrapper.dtype': 'float16',
 _TWO = {'optim_wrapper.optimizer': dict(type='AdamW', lr=1e-3, weight_decay=0.05, _delete_=True),
         'optim_wrapper.row_optimizer': dict(type='SGD', lr=0.2, momentum=0.9, weight_decay=1e-2, fused=True),
         'optim_wrapper.clip_grad': dict(max_norm=0.5)}
+_CROP = dict(size=10, scale=(0.3, 1.0))
+_VIEWS = [
+    dict(type='DecodeCropResize', crops=[_CROP, _CROP]),
+    dict(type='Augment', augmentations=[
+        dict(type='RandomHorizontalFlip', p=0.5),
+        dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8),
+        dict(type='RandomGrayscale', p=0.2),
+        dict(type='GaussianBlur', sigma=(0.1, 2.0), p=0.5),
+        dict(type='RandomAffine', degrees=10, translate=(0.1, 0.1)),
+        dict(type='RandomErasing', p=0.5)]),
+    dict(type='PackInputs')]
 # changes of tests.tiny's config; those without a dot are for config_of
 SCENARIOS: dict[str, dict[str, Any]] = {
     'recent': {},
@@ -53,6 +65,9 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     'not corrected': {'model.head.weight_correction': False},
     'two views': {'num_views': [2]},
     'multi-crop': {'num_views': [1, 2], 'model.num_large_views': 1},
+    'augmented on the device': {
+        'train_dataloader.dataset.pipeline': _VIEWS, 'model.data_preprocessor': dict(mean=[127.0] * 3, std=[64.0] * 3),
+        'model.backbone.in_channels': 3, 'model.backbone.size': 10},
     'contrastive prior': {**_NECK, 'hook': dict(type='ContrastivePriorHook')},
     'contrastive prior, all classes': {**_NECK, **_ALL, 'hook': dict(type='ContrastivePriorHook')},
     'kNN': {'hook': dict(type='KNNHook', num_neighbors=(1, 5))},
@@ -71,7 +86,7 @@ def config_of(scenario: str, images: Path, work_dir: Path) -> Config:
         'optim_wrapper.optimizer.fused': True, 'train_dataloader.batch_size': 4 // get_world_size(),
         'train_dataloader.pin_memory': True, 'train_cfg.max_epochs': 2, 'default_hooks.logger.interval': NUM_ITERS,
         'log_level': 'ERROR', **changes})
-    load, crop, pack = cfg.train_dataloader.dataset.pipeline
+    load, crop, pack = cfg.train_dataloader.dataset.pipeline  # or others, of the same number
     if num_views:
         views = dict(type='MultiView', num_views=num_views, transforms=[[crop]] * len(num_views))
         cfg.train_dataloader.dataset.pipeline = [load, views, pack]
@@ -99,6 +114,15 @@ class DeviceLogHook(Hook):
         self.iterations[runner.iter - 1] = device.take_log()
 
 
+@HOOKS.register_module(force=True)
+class HandOverHook(Hook):
+    """Has views augmented by the data preprocessor on a CPU, too."""
+
+    def before_run(self, runner: Runner) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model.data_preprocessor.augmentations = runner.train_dataloader.dataset.hand_over_augmentations()
+
+
 class Trained(NamedTuple):
     """What a training ends with."""
     runner: Runner
@@ -109,7 +133,7 @@ class Trained(NamedTuple):
 def train(cfg: Config, where: str) -> Trained:
     """Train on device ``where``, 'gpu' or 'cpu'."""
     mmengine.device.utils.DEVICE = where
-    cfg.custom_hooks.append(dict(type='DeviceLogHook'))
+    cfg.custom_hooks += [dict(type='DeviceLogHook'), *([dict(type='HandOverHook')] if where == 'cpu' else [])]
     runner = Runner.from_cfg(cfg)
     runner.train()
     weight, momentum = rows_of(runner)

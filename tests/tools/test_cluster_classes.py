@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pic_plugin.datasets import InstanceDataset
-from tests.tiny import ROOT, TinyBackbone, write_images
+from tests.tiny import TinyBackbone, write_images
 from tests.tools.scripts import run_tool
 
 CONFIG = """
@@ -22,8 +22,7 @@ bank_dataloader = dict(
 
 
 @pytest.fixture
-def arguments(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / 'tools')  # where its neighbours are, for a script
+def arguments(tmp_path):
     images = write_images(tmp_path / 'images', 23)  # 12 of label a, 11 of label b
     os.rename(images / 'b/001.png', images / 'b/with a blank.png')
     (tmp_path / 'config.py').write_text(CONFIG.format(root=str(images)))

@@ -84,6 +84,22 @@ def test_imagenet_config_on_a_small_folder_of_jpegs(tmp_path):
     assert_same(dict(network.state_dict()), backbone)
 
 
+def test_a_screen_of_lines_before_the_first_of_training(digits, tmp_path):
+    command = [sys.executable, 'tools/train.py', DIGITS, '--cpu']
+    options = [*digits_options(digits, 1), f'train_dataloader.dataset.data_root={digits}/test',
+               'train_dataloader.sampler.window_size=256']
+    out = run(*command, '--work-dir', str(tmp_path / 'quiet'), *options)
+    start = out[:out.index('Epoch(train)')].splitlines()
+    assert len(start) <= 30, out
+    for text in ('data: 360 images', 'model: PIC', 'length: 1 epochs', 'optimizer: SGD', 'device: CPU', 'results: '):
+        assert any(text in line for line in start), text
+    log, = (tmp_path / 'quiet').glob('*/*.log')
+    assert 'System environment' in log.read_text() and len(log.read_text().splitlines()) > 300
+    verbose = run(*command, '--verbose', '--work-dir', str(tmp_path / 'verbose'), *options)
+    assert 'System environment' in verbose and 'Hooks will be executed' in verbose
+    assert cv2.imread(str(tmp_path / 'quiet/curves.png')) is not None
+
+
 def test_two_ranks_without_a_gpu_then_resumed(digits, tmp_path):
     environment = dict(os.environ, PORT=str(free_port()))
     command = [str(ROOT / 'tools/dist_train.sh'), str(ROOT / DIGITS), '2', '--cpu', '--work-dir', 'work']

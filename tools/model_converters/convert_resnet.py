@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 from pic_plugin.checkpoints.convert import convert_file, save_detectron2, save_torch
-from pic_plugin.checkpoints.read import load_tensors_only, network_tensors
+from pic_plugin.checkpoints.read import load_network
 from pic_plugin.checkpoints.resnet_names import detectron2_names, mmpretrain_names, torchvision_names
 
 FORMATS = {
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument('--to', choices=FORMATS, required=True, help='whose names it gets')
     args = parser.parse_args()
     rename, save = FORMATS[args.to]
-    convert_file(args.source, args.out, lambda path: rename(network_tensors(load_tensors_only(path), path)), save)
+    convert_file(args.source, args.out, lambda path: rename(load_network(path)), save)
 
 
 if __name__ == '__main__':

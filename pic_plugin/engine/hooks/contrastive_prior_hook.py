@@ -1,13 +1,16 @@
 """Rows that start as features of the untrained network (One-Million-Way, A Contrastive Prior)."""
 import time
 from collections.abc import Sized
+from typing import Optional
 
 import torch
+import torch.nn.functional as F
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from pic_plugin.arguments import check_positive
 from pic_plugin.datasets import SlidingWindowSampler
 from pic_plugin.functional.hashing import hash64
 from pic_plugin.progress import reported
@@ -31,13 +34,18 @@ class ContrastivePriorHook(Hook):
     Args:
         running_bn: whether BatchNorm is in training mode, which is what makes the prior contrastive: a feature is
             without what its batch has in common.  False is the paper's "raw with fixed BNs", Figure 4.
+        row_norm: the length that rows start with, their direction being the feature's; None for the feature's own
+            length, as in the paper.  Cosines see the direction alone, and SGD turns a row the slower the longer it is:
+            by one over the square of its length.  Random rows start with about ``init_std`` times the root of D.
 
     Raises:
-        ValueError: when training starts, if ``running_bn`` and the network has no BatchNorm.
+        ValueError: if ``row_norm`` is no positive number; when training starts, if ``running_bn`` and the network has
+            no BatchNorm.
     """
 
-    def __init__(self, running_bn: bool = True) -> None:
-        self.running_bn = running_bn
+    def __init__(self, running_bn: bool = True, row_norm: Optional[float] = None) -> None:
+        check_positive(float, optional=True, row_norm=row_norm)
+        self.running_bn, self.row_norm = running_bn, row_norm
 
     def before_run(self, runner: Runner) -> None:
         """Check that there is something to run."""
@@ -72,6 +80,8 @@ class ContrastivePriorHook(Hook):
             views, ids = batch['inputs'], model.sample_ids(batch['data_samples'])
             with runner.optim_wrapper.optim_context(runner.model):
                 features = model.project(views[0] if isinstance(views, (list, tuple)) else views, ids >= 0)
+            if self.row_norm is not None:
+                features = F.normalize(features.float(), dim=1) * self.row_norm
             position = (i * batch_size + torch.arange(batch_size)) * ranks.size + ranks.rank
             images = torch.tensor([sample.sample_idx for sample in batch['data_samples']])
             head.start_rows_at(ids.where((position < len(dataset)) & gives_row[images], -1), features)

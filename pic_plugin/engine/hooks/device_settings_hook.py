@@ -4,9 +4,12 @@ from typing import Any, Optional, Union
 
 import torch
 from mmengine.hooks import Hook
+from mmengine.optim import BaseOptimWrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from pic_plugin.datasets import InstanceDataset
+from pic_plugin.models import InstanceDataPreprocessor
 from pic_plugin.registry import HOOKS
 
 from .common import unwrapped_model
@@ -18,7 +21,9 @@ _PRECISIONS = ('highest', 'high', 'medium')
 class DeviceSettingsHook(Hook):
     """Settings that make accelerators faster and change nothing but rounding.  On a CPU it does nothing.
 
-    Where ``randomness.deterministic`` is set it also lets cuBLAS be deterministic, which otherwise refuses.
+    It has :class:`.InstanceDataset` leave its augmentations to :class:`.InstanceDataPreprocessor`, on the device, where
+    the pipeline ends with them.  And where ``randomness.deterministic`` is set it lets cuBLAS be deterministic, which
+    otherwise refuses.
 
     Args:
         float32_matmul_precision: what ``torch.set_float32_matmul_precision`` takes; with 'high' float32 products are
@@ -43,9 +48,15 @@ class DeviceSettingsHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Set the precision; lay out the weights, before the optimizer has momenta like them."""
-        backbone = unwrapped_model(runner).backbone
+        model = unwrapped_model(runner)
+        backbone = model.backbone
         if not _is_on_accelerator(backbone):
             return
+        preprocessor = getattr(model, 'data_preprocessor', None)
+        if isinstance(preprocessor, InstanceDataPreprocessor) and isinstance(runner.optim_wrapper, BaseOptimWrapper):
+            dataset = runner.train_dataloader.dataset  # and the wrapper is no config: this is a training
+            if isinstance(dataset, InstanceDataset):
+                preprocessor.augmentations = dataset.hand_over_augmentations()
         if runner.deterministic:
             os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
         if self.float32_matmul_precision is not None:

@@ -1,0 +1,3 @@
+_base_ = './omw_12k_10e.py'
+
+model = dict(head=dict(label_smoothing=0.3, num_hard_classes=10))

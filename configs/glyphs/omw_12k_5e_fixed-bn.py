@@ -1,0 +1,6 @@
+# rows from the untrained network with its initial BatchNorm statistics
+_base_ = './omw_12k_10e.py'
+
+model = dict(head=dict(label_smoothing=0.0))
+custom_hooks = [*_base_.custom_hooks[:-1], dict(type='ContrastivePriorHook', running_bn=False)]
+train_cfg = dict(max_epochs=5)

@@ -1,0 +1,3 @@
+_base_ = './pic_12k_10e_all-classes.py'
+
+model = dict(head=dict(num_negatives=128))

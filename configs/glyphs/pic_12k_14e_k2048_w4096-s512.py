@@ -1,0 +1,6 @@
+# as many views as 4 epochs of all images
+_base_ = './pic_12k_10e_all-classes.py'
+
+model = dict(head=dict(num_negatives=2048))
+train_dataloader = dict(sampler=dict(window_size=4096, window_stride=512))
+train_cfg = dict(max_epochs=14)

@@ -1,0 +1,3 @@
+_base_ = './pic_all_4e.py'
+
+train_cfg = dict(max_epochs=1)

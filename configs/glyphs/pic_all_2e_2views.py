@@ -1,0 +1,5 @@
+# two views of each image in an iteration
+_base_ = './pic_all_4e.py'
+
+train_dataloader = dict(dataset=dict(pipeline=_base_.two_views))
+train_cfg = dict(max_epochs=2)

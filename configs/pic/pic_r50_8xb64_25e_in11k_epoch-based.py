@@ -1,0 +1,8 @@
+# Table 10: 25 epochs of ImageNet-11K, each image once per epoch; 22.38 % top-1
+_base_ = './pic_r50_8xb64_200e.py'
+
+max_epochs = 25
+train_cfg = dict(max_epochs=max_epochs)
+param_scheduler = [_base_.param_scheduler[0], {**_base_.param_scheduler[1], 'end': max_epochs}]
+train_dataloader = dict(
+    dataset=dict(data_root='data/imagenet11k/train'), sampler=dict(window_size=None, window_stride=None))

@@ -1,0 +1,96 @@
+"""A short look at the images, and a short trial of the training, from which settings are chosen."""
+import time
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import default_collate
+from mmengine.device import get_device
+from mmpretrain.registry import MODELS
+
+from pic_plugin.datasets import InstanceDataset
+
+from .settings import Images, Machine
+
+_LOOKED_AT = 256  # images
+_TIMED = 2.0  # seconds, of reading and of training
+_SEVERAL = 3  # batches at least
+
+
+class Look(NamedTuple):
+    """What some of the images are like."""
+    images: Images
+    mean: list[float]  # of each channel (RGB), 0..255
+    std: list[float]
+    num_unreadable: int  # of those looked at
+    num_looked_at: int
+
+
+def look_at(dataset: InstanceDataset) -> Look:
+    """Read some hundred images, evenly spread.
+
+    Args:
+        dataset: whose pipeline starts with ``LoadImageFromFile`` in colour.
+
+    Raises:
+        ValueError: if none of them can be read.
+    """
+    load = dataset.pipeline.transforms[0]
+    ids = np.unique(np.linspace(0, len(dataset) - 1, _LOOKED_AT).astype(int))
+    sides, means, squares, grey, fault = [], [], [], True, ''
+    for i in ids:
+        try:
+            image = load(dataset.get_data_info(int(i)))['img'][..., ::-1].astype(np.float64)
+        except Exception as error:  # whatever loads it may raise anything
+            fault = f'{dataset.get_data_info(int(i))["img_path"]}: {type(error).__name__}: {error}'
+            continue
+        sides.append(min(image.shape[:2]))
+        means.append(image.mean((0, 1)))
+        squares.append((image**2).mean((0, 1)))
+        grey = grey and bool((image == image[..., :1]).all())
+    if not sides:
+        raise ValueError(f'of {len(ids)} images that were looked at none can be read; the last one: {fault}')
+    mean = np.mean(means, 0)
+    std = np.sqrt(np.maximum(np.mean(squares, 0) - mean**2, 1))
+    return Look(Images(len(dataset), int(np.median(sides)), grey), mean.round(2).tolist(), std.round(2).tolist(),
+                len(ids) - len(sides), len(ids))
+
+
+def views_per_second(config: Config, machine: Machine) -> float:
+    """How many views the machine trains on in a second, of what ``config`` says.
+
+    Reading is timed in this process and shared out over the workers; forward and backward of backbone and neck on one
+    device. The softmax and the optimizer take a few percent of these, and are not in it.
+    """
+    loader = config.train_dataloader
+    dataset = InstanceDataset(**{key: value for key, value in loader.dataset.items() if key != 'type'})
+    samples = [dataset[i % len(dataset)] for i in range(loader.batch_size)]
+    batch = default_collate(samples)
+    reading = _seconds(lambda i: dataset[i % len(dataset)], 8)
+    model = MODELS.build(config.model).to(get_device()).train()
+    readable = torch.ones(loader.batch_size, dtype=torch.bool)
+
+    def step(_: int) -> None:
+        views = model.data_preprocessor(batch, True)['inputs']
+        views = views if isinstance(views, list) else [views]
+        loss = sum(model.project(view, readable).square().sum() for view in views)
+        loss.backward()
+        if machine.num_gpus:
+            torch.cuda.synchronize()
+
+    training = _seconds(step, _SEVERAL) / loader.batch_size
+    if machine.num_gpus:
+        return machine.num_gpus / max(training, reading / max(1, loader.num_workers))
+    return 1 / (training + reading / max(1, machine.num_cores))
+
+
+def _seconds(work: object, at_least: int) -> float:
+    """Of one call, the first not counted, for about two seconds."""
+    assert callable(work)
+    work(0)
+    start, done = time.monotonic(), 0
+    while done < at_least or time.monotonic() - start < _TIMED:
+        done += 1
+        work(done)
+    return (time.monotonic() - start) / done

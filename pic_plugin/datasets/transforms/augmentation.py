@@ -1,0 +1,84 @@
+"""What an augmentation is: one draw of parameters, and two ways to render them."""
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from pic_plugin.functional.hashing import Draws
+
+
+class Augmentation(ABC):
+    """A random change of an image, whose parameters are drawn on the host from the visit's key.
+
+    They are rendered either on the host, one image at a time, or on a device, all images of a batch at once; both give
+    the same view to rounding.
+
+    Attributes:
+        num_parameters (int): how many :meth:`draw` gives.
+    """
+    num_parameters: int
+
+    @abstractmethod
+    def draw(self, draws: Draws, height: int, width: int) -> tuple[float, ...]:
+        """``num_parameters`` parameters for one image of this size in pixels."""
+
+    @abstractmethod
+    def on_host(self, image: np.ndarray, parameters: Sequence[float]) -> np.ndarray:
+        """The image, ``[H, W]`` or ``[H, W, 3]`` uint8 with blue first, changed; the one given stays as it is."""
+
+    @abstractmethod
+    def on_device(self, images: Tensor, *parameters: Tensor) -> Tensor:
+        """The images, ``[B, C, H, W]`` float in 0..255 with red first, changed.
+
+        Args:
+            images: may be written to.
+            parameters: what :meth:`to_send` gave, on the images' device.
+        """
+
+    def to_send(self, parameters: Tensor) -> Sequence[Tensor]:
+        """What the device needs of a batch's parameters, ``[B, number of parameters]`` float64 on the host."""
+        return [parameters.float()]
+
+
+class SomeImages(Augmentation):
+    """A change of those images whose first parameter is not 0."""
+
+    @abstractmethod
+    def change(self, images: Tensor, *parameters: Tensor) -> Tensor:
+        """Those images, ``[n, C, H, W]`` float in 0..255 with red first, changed."""
+
+    def to_send(self, parameters: Tensor) -> Sequence[Tensor]:
+        """Which images they are, ``[n]`` int64; known on the host, so that the device need not be asked."""
+        return [parameters[:, 0].nonzero()[:, 0]]
+
+    def on_device(self, images: Tensor, *parameters: Tensor) -> Tensor:
+        """As :meth:`Augmentation.on_device`."""
+        which, *others = parameters
+        if len(which):
+            images.index_copy_(0, which, self.change(images.index_select(0, which), *others))
+        return images
+
+
+def check_range(name: str, given: Any, low: float, high: float) -> tuple[float, float]:
+    """Two numbers of a config, ``low <= given[0] <= given[1] <= high``.
+
+    Raises:
+        ValueError: if it is no such pair.
+    """
+    if not isinstance(given, Sequence) or isinstance(given, str) or len(given) != 2 or not all(
+            isinstance(value, (int, float)) for value in given) or not low <= given[0] <= given[1] <= high:
+        raise ValueError(f'{name} must be two numbers (a, b) with {low:g} <= a <= b <= {high:g}, got {given!r}')
+    return float(given[0]), float(given[1])
+
+
+def check_probability(name: str, given: Any) -> float:
+    """A number in 0..1 of a config.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given <= 1:
+        raise ValueError(f'{name} must be a number from 0 to 1, got {given!r}')
+    return float(given)

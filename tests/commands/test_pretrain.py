@@ -1,0 +1,123 @@
+"""A folder of images becomes a config, and the config a network."""
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+from mmengine.config import Config
+
+import pic_plugin
+from pic_plugin.__main__ import main
+from tests.commands.conftest import OPTIONS
+from tests.tiny import ROOT, assert_same
+
+
+def backbone(folder):
+    return torch.load(folder / 'backbone.pth', weights_only=True)
+
+
+def test_the_config_says_what_was_chosen_and_why(trained, pictures):
+    text = trained.config.read_text()
+    config = Config.fromfile(str(trained.config))
+    assert config.train_dataloader.dataset.data_root == str(pictures)
+    assert config.model.backbone.in_channels == 1 and config.train_cfg.max_epochs == 2
+    assert config.train_dataloader.sampler.window_size == 16 and config.model.head.num_negatives == 32
+    assert config.train_dataloader.num_workers == 0  # by cfg_options
+    assert '# window size: an eighth of the 40 images' in text and '# visits: of each image; given' in text
+    assert sorted(path.name for path in trained.out.glob('*.py')) == ['config.py']  # the Runner adds none
+
+
+def test_the_config_trains_to_the_same_bits(trained, tmp_path):
+    subprocess.run([sys.executable, 'tools/train.py', str(trained.config), '--work-dir', str(tmp_path), '--cpu'],
+                   cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    assert_same(backbone(tmp_path), backbone(trained.out))
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(trained, pictures, tmp_path):
+    out = tmp_path / 'again'
+    shutil.copytree(trained.out, out)
+    for path in (out / 'epoch_2.pth', out / 'backbone.pth'):
+        path.unlink()
+    shutil.rmtree(out / 'epoch_2.rows')
+    (out / 'last_checkpoint').write_text(str(out / 'epoch_1.pth'))
+    assert main(['pretrain', str(pictures), '--out', str(out), '--resume', '--cpu']) == 0
+    assert_same(backbone(out), backbone(trained.out))
+
+
+def test_nothing_is_overwritten(trained, pictures, capsys):
+    before = trained.config.read_bytes()
+    assert main(['pretrain', str(pictures), '--out', str(trained.out), '--cpu']) == 1
+    assert 'is there already and is not overwritten: add --resume' in capsys.readouterr().err
+    with pytest.raises(ValueError, match='a training is resumed with its own settings, and visits, size cannot'):
+        pic_plugin.pretrain(pictures, trained.out, visits=3, size=32, resume=True)
+    assert trained.config.read_bytes() == before
+
+
+def test_a_file_is_no_folder_to_write_to(pictures, tmp_path):
+    (tmp_path / 'out').write_text('mine')
+    with pytest.raises(ValueError, match='is there already'):
+        pic_plugin.pretrain(pictures, tmp_path / 'out', cpu=True)
+    assert (tmp_path / 'out').read_text() == 'mine'
+
+
+@pytest.mark.parametrize('make, message', [
+    (lambda folder: None, 'there is no'),
+    (lambda folder: folder.mkdir(), 'there must be images in'),
+    (lambda folder: [folder.mkdir(), (folder / 'a.png').write_bytes(b'nothing')], 'none can be read'),
+])
+def test_no_images(make, message, tmp_path):
+    make(tmp_path / 'data')
+    with pytest.raises(ValueError, match=message):
+        pic_plugin.pretrain(tmp_path / 'data', tmp_path / 'out', cpu=True)
+    assert not (tmp_path / 'out').exists()
+
+
+def test_images_are_left_out(pictures, tmp_path):
+    data = tmp_path / 'data'
+    shutil.copytree(pictures, data)
+    shutil.copy(next(data.rglob('*.PNG')), data / 'again.png')
+    (data / 'nothing.jpg').write_bytes(b'nothing')
+    run = pic_plugin.pretrain(data, tmp_path / 'out', visits=1, cpu=True, without=['unreadable', 'duplicates'],
+                              cfg_options=OPTIONS)
+    names = (run.out / 'images.txt').read_text().splitlines()
+    assert len(names) == 40 and 'nothing.jpg' not in names and len({'again.png', names[0]} & set(names)) == 1
+    assert Config.fromfile(str(run.config)).train_dataloader.dataset.ann_file == str(run.out / 'images.txt')
+    with pytest.raises(ValueError, match='images can be left out by .*, got blurred'):
+        pic_plugin.pretrain(data, tmp_path / 'other', without=['blurred'], findings=run.out / 'findings.json')
+    with pytest.raises(ValueError, match='give --without, too'):
+        pic_plugin.pretrain(data, tmp_path / 'other', findings=run.out / 'findings.json')
+    assert not (tmp_path / 'other').exists()
+
+
+def test_one_image_is_too_few(pictures, tmp_path):
+    (tmp_path / 'data').mkdir()
+    shutil.copy(next(pictures.rglob('*.PNG')), tmp_path / 'data')
+    with pytest.raises(ValueError, match='at least 16 images to learn from, got 1'):
+        pic_plugin.pretrain(tmp_path / 'data', tmp_path / 'out', cpu=True)
+
+
+def test_there_is_nothing_to_resume(pictures, tmp_path):
+    with pytest.raises(ValueError, match='nothing to resume in .*: it has no config.py'):
+        pic_plugin.pretrain(pictures, tmp_path, resume=True)
+
+
+def test_a_training_that_fails_says_so(pictures, tmp_path):
+    with pytest.raises(ChildProcessError, match='training stopped with exit code 1; the same command with --resume'):
+        pic_plugin.pretrain(pictures, tmp_path / 'out', visits=2, cpu=True,
+                            cfg_options={**OPTIONS, 'model.neck.in_channels': 7})
+
+
+def test_help_fits_on_a_screen(capsys):
+    for command in ('check', 'pretrain', 'embed', 'report', 'export'):
+        with pytest.raises(SystemExit):
+            main([command, '--help'])
+        text = capsys.readouterr().out
+        assert len(text.splitlines()) <= 45 and 'default: None' not in text
+
+
+def test_importing_is_light():
+    code = "import sys, pic_plugin; assert not {'torch', 'mmengine', 'numpy'} & set(sys.modules); pic_plugin.pretrain"
+    subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True)
+    with pytest.raises(AttributeError, match='has no attribute'):
+        _ = pic_plugin.nothing

@@ -1,0 +1,101 @@
+"""A run gives a result that is complete or not there, and another one when what it depends on is another."""
+import json
+from concurrent.futures import ThreadPoolExecutor
+from unittest import mock
+
+import pytest
+from mmengine.config import Config
+
+from pic_plugin.evidence.runs import Run, make, result_of
+from tests.tiny import tiny_config, write_images
+from tests.tools.scripts import run_tool
+
+
+def write_config(folder, name='tiny', **changes):
+    """A config of a folder ``configs/glyphs`` with images of two labels."""
+    for split, seed in (('train', 0), ('test', 1)):
+        if not (folder / split).exists():
+            write_images(folder / split, 24, seed=seed)
+    cfg = tiny_config(folder / 'train', folder / 'unused', **changes)
+    load = dict(type='LoadImageFromFile', color_type='grayscale')
+    for loader, split in (('bank_dataloader', 'train'), ('query_dataloader', 'test')):
+        cfg[loader] = dict(
+            batch_size=8, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
+            collate_fn=dict(type='default_collate'),
+            dataset=dict(type='CustomDataset', data_root=str(folder / split), pipeline=[load, dict(type='PackInputs')]))
+    path = folder / 'configs/glyphs' / f'{name}.py'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cfg.dump(path)
+    return path
+
+
+def test_a_result(tmp_path):
+    out = tmp_path / 'out'
+    out.mkdir()
+    run = Run(write_config(tmp_path), 3, 'fonts')
+    assert result_of(run, out) is None
+    result = make(run, out)
+    assert result_of(run, out) == result
+    assert (result['config'], result['seed'], result['fonts']) == ('tiny', 3, 'fonts')
+    assert 0 <= result['kNN'] <= 1 and 0 <= result['linear'] <= 1
+    assert len(result['losses']) == 24  # of so few iterations each
+    assert [path.name for path in out.iterdir() if path.is_file()] == [f'{run.name}.json']
+    assert not any((out / 'running').iterdir())
+    assert make(run._replace(seed=4), out)['losses'] != result['losses']
+    assert make(run, out) == result
+
+
+def test_the_network_as_it_starts(tmp_path):
+    result = make(Run(write_config(tmp_path, **{'train_cfg.max_epochs': 0}), 0, 'fonts'), tmp_path)
+    assert result['losses'] == [] and 0 <= result['kNN'] <= 1
+
+
+def test_a_stopped_run_leaves_no_result(tmp_path):
+    run = Run(write_config(tmp_path), 0, 'fonts')
+    with mock.patch('pic_plugin.evidence.runs.extract_features', side_effect=KeyboardInterrupt), \
+            pytest.raises(KeyboardInterrupt):
+        make(run, tmp_path)
+    assert result_of(run, tmp_path) is None
+    assert make(run, tmp_path) == result_of(run, tmp_path)
+
+
+def test_what_a_result_depends_on(tmp_path):
+    digest = Run(write_config(tmp_path), 0, 'fonts').digest
+    assert Run(write_config(tmp_path, 'other'), 1, 'fonts').digest == digest  # a seed and a name are no settings
+    same = {'default_hooks.logger.interval': 7, 'experiment_name': 'another', 'log_level': 'INFO'}
+    assert Run(write_config(tmp_path, 'same', **same), 0, 'fonts').digest == digest
+    others = [{'model.head.temperature': 0.31}, {'optim_wrapper.optimizer.lr': 0.1}, {'train_cfg.max_epochs': 5},
+              {'train_dataloader.sampler.window_size': 9}, {'param_scheduler.0.end': 2},
+              {'custom_hooks.0.max_unreadable_share': 0.5}]
+    digests = {Run(write_config(tmp_path, 'changed', **change), 0, 'fonts').digest for change in others}
+    assert len(digests | {digest, Run(write_config(tmp_path), 0, 'other fonts').digest}) == len(others) + 2
+
+
+def tables(*configs):
+    rows = ''.join(f'\n      - {{label: {name}, config: {name}}}' for name in configs)
+    return ('claims:\n  - {claim: a part, source: a paper, without: good, with: better, paper: [1.0, 2.0]}\n'
+            f'tables:\n  - name: all\n    title: All\n    rows:{rows}\n')
+
+
+def test_the_tool_makes_what_is_missing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, lr in (('good', 0.1), ('better', 0.2), ('bad', 0.1)):
+        write_config(tmp_path, name, **{'optim_wrapper.optimizer.lr': lr})
+    bad = Config.fromfile('configs/glyphs/bad.py')
+    bad.train_dataloader.dataset.data_root = 'nowhere'
+    bad.dump('configs/glyphs/bad.py')
+    (tmp_path / 'configs/glyphs/tables.yml').write_text(tables('good', 'better', 'bad'))
+    with pytest.raises(ValueError, match='there are no glyphs in data/glyphs'):
+        run_tool('evidence.py', 'out')
+    (tmp_path / 'data/glyphs').mkdir(parents=True)
+    (tmp_path / 'data/glyphs/fonts.json').write_text(json.dumps({'sha256': 'ab' * 32, 'images': {'train': 24}}))
+    with mock.patch('concurrent.futures.ProcessPoolExecutor', lambda number, mp_context: ThreadPoolExecutor(number)):
+        run_tool('evidence.py', 'out', '--processes', 1)
+        said = capsys.readouterr().out
+        assert '6 runs, 0 of them there already; 1 at once' in said and '6/6, 0 min left' in said
+        assert 'fonts abababababababab' in said and '| a part |' in said and 'not run' not in said
+        with pytest.raises(SystemExit, match=r'failed: bad-seed0-\w+, bad-seed1-\w+, bad-seed2-\w+$'):
+            run_tool('evidence.py', 'out', '--processes', 1, '--all')
+    said = capsys.readouterr().out
+    assert '9 runs, 6 of them there already' in said and 'bad, seed 0: failed: ValueError' in said
+    assert '| bad | not run | not run |' in said

@@ -1,0 +1,84 @@
+"""Train what the tables of evidence need, and print them.  What was run already, with this config, is not run again.
+
+The tables are configs/glyphs/tables.yml's, the data what tools/dataset_converters/write_glyphs.py writes.
+"""
+import argparse
+import os
+
+# before torch and OpenCV start their threads: there are as many processes as cores
+os.environ['OMP_NUM_THREADS'] = '1'
+
+import json
+import multiprocessing as mp
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+from mmengine.config import Config
+
+from pic_plugin.evidence.runs import PROBES, Run, make, result_of
+from pic_plugin.evidence.tables import claims_table, read_evidence, table_of
+
+CONFIGS = Path('configs/glyphs')
+DATA = Path('data/glyphs')
+
+
+def cost_of(run: Run, num_images: int) -> float:
+    """About the views of a run; enough to tell how long the rest will take."""
+    cfg = Config.fromfile(run.config, import_custom_modules=False)
+    dataset = cfg.train_dataloader.dataset
+    if dataset.get('ann_file'):
+        num_images = len((DATA / dataset.ann_file).read_text().splitlines())
+    num_views = sum(transform.get('num_views', [0])[0] for transform in dataset.pipeline) or 1
+    return num_images * (cfg.train_cfg.max_epochs * num_views + 2)
+
+
+def run_all(runs: Sequence[Run], out: Path, num_images: int, num_processes: int) -> list[str]:
+    """Make the runs that are not in ``out``; returns the names of those that failed."""
+    waiting = [run for run in runs if result_of(run, out) is None]
+    costs = {run: cost_of(run, num_images) for run in waiting}
+    print(f'{len(runs)} runs, {len(runs) - len(waiting)} of them there already; {num_processes} at once', flush=True)
+    failed, spent, start = [], 0.0, time.monotonic()
+    with ProcessPoolExecutor(num_processes, mp_context=mp.get_context('spawn')) as pool:
+        futures = {pool.submit(make, run, out): run for run in waiting}
+        for done, future in enumerate(as_completed(futures), 1):
+            run = futures[future]
+            spent += costs[run]
+            left = (time.monotonic() - start) / spent * (sum(costs.values()) - spent)
+            try:
+                result = future.result()
+                said = ', '.join(f'{probe} {100 * result[probe]:.1f}' for probe in PROBES)
+            except Exception as error:  # of one run: the others go on
+                failed.append(run.name)
+                said = f'failed: {error!r}'
+            print(f'{done}/{len(waiting)}, {left / 60:.0f} min left: {run.config.stem}, seed {run.seed}: {said}',
+                  flush=True)
+    return failed
+
+
+def main() -> None:
+    """Run, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('out', type=Path, nargs='?', default=Path('work_dirs/evidence'), help='folder of the results')
+    parser.add_argument('--all', action='store_true', help="all of the papers' tables, and not the main claims alone")
+    parser.add_argument('--processes', type=int, default=os.cpu_count(), help='at once; as many as cores by default')
+    args = parser.parse_args()
+    if not (DATA / 'fonts.json').exists():
+        raise ValueError(f'there are no glyphs in {DATA}: python tools/dataset_converters/write_glyphs.py FONTS {DATA}')
+    data = json.loads((DATA / 'fonts.json').read_text())
+    evidence = read_evidence(CONFIGS)
+    args.out.mkdir(parents=True, exist_ok=True)
+    runs = [Run(CONFIGS / f'{config}.py', seed, data['sha256']) for config, seed in evidence.runs(not args.all)]
+    failed = run_all(runs, args.out, data['images']['train'], args.processes)
+    results = {(run.config.stem, run.seed): result for run in runs if (result := result_of(run, args.out))}
+    print(f'\nAccuracy in percent, mean ± spread of the seeds; fonts {data["sha256"][:16]}')
+    print(f'\n{claims_table(evidence.claims, results)}')
+    for table in evidence.tables if args.all else ():
+        print(f'\n{table.heading}\n\n{table_of(table, results)}')
+    if failed:
+        raise SystemExit(f'failed: {", ".join(failed)}')
+
+
+if __name__ == '__main__':
+    main()
