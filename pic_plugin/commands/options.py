@@ -7,7 +7,8 @@ from typing import Any, Optional, Union
 
 from mmengine.config import DictAction
 
-_PATH = re.compile(r'(^|[._])(root|dir|prefix|file|checkpoint|load_from)(\.\d+)?$')  # how the key of a path ends
+# how the key of a path ends
+_PATH = re.compile(r'(^|[._])(root|dir|prefix|file|checkpoint|load_from|class_of_image)(\.\d+)?$')
 _QUOTED = re.compile(r'''(["'])(.*)\1''', re.DOTALL)
 _BLANK_WITHIN = re.compile(r'[^\s,(\[]\s+[^\s,)\]]')
 

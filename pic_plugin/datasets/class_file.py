@@ -20,8 +20,12 @@ def classes_in_file(path: str, names: Iterable[Union[str, bytes]]) -> Tensor:
         Tensor: int64, in the order of ``names``.
 
     Raises:
-        ValueError: if a line is another, or names an image twice; or an image has no line, or a line no image.
+        ValueError: if there is no such file; a line is another, or names an image twice; or an image has no line, or a
+            line no image.
     """
+    if not os.path.isfile(path):
+        raise ValueError(f'class_of_image must name a file that says which class each image belongs to, and there is '
+                         f'no {path}; tools/cluster_classes.py writes one')
     class_of: dict[bytes, int] = {}
     with open(path, 'rb') as file:
         for number, line in enumerate(file, 1):

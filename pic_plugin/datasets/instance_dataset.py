@@ -92,6 +92,8 @@ class InstanceDataset(BaseDataset):
             raise ValueError(f'extensions must be a list, as [\'.png\'], got {extensions!r}')
         if not (any(roots) or data_prefix or ann_file):
             raise ValueError('InstanceDataset needs data_root, data_prefix or ann_file, and got none')
+        if not isinstance(class_of_image, str):
+            raise ValueError(f'class_of_image must be the name of a file, got {class_of_image!r}; put it in quotes')
         self._roots = [os.fspath(root) for root in roots]
         self.with_label = with_label
         self.extensions = tuple(extension.lower() for extension in extensions)

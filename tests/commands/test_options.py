@@ -27,7 +27,8 @@ def test_paths(text, value):
 def test_a_folder_that_is_there_is_that_folder(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).mkdir()
-    for key in (ROOT_KEY, 'model.head.table_dir', f'{ROOT_KEY}.0', 'model.backbone.init_cfg.checkpoint', 'load_from'):
+    for key in (ROOT_KEY, 'model.head.table_dir', f'{ROOT_KEY}.0', 'model.backbone.init_cfg.checkpoint', 'load_from',
+                'train_dataloader.dataset.class_of_image'):
         assert parsed(f'{key}={name}', f'{key}x=1') == {key: name, f'{key}x': 1}
     assert parsed('train_cfg.max_epochs=12') == {'train_cfg.max_epochs': 12}
 

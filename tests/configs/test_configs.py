@@ -24,9 +24,11 @@ def test_model_and_views(path, tmp_path):
         image = np.random.default_rng(i).integers(0, 256, (40, 60, 3), np.uint8)
         cv2.imwrite(str(tmp_path / f'n01440764/{i}.JPEG'), image)
     cfg = Config.fromfile(path)
+    if (class_file := cfg.train_dataloader.dataset.get('class_of_image')) is not None:
+        (tmp_path / class_file).write_text(''.join(f'n01440764/{i}.JPEG {i % 2}\n' for i in range(3)))
     init_default_scope(cfg.default_scope)
     model = MODELS.build(cfg.model)
-    assert model.head.weight.shape == (0, 2048 if path.parent.name == 'diet' else cfg.model.neck.out_channels)
+    assert model.head.weight.shape == (0, cfg.model.neck.get('out_channels') or cfg.model.head.in_channels)
     dataset = DATASETS.build({**cfg.train_dataloader.dataset, 'data_root': str(tmp_path)})
     assert len(dataset) == 3
     views = dataset[1]['inputs']
@@ -34,7 +36,8 @@ def test_model_and_views(path, tmp_path):
     if 'multicrop' in path.stem:
         assert shapes == [(3, 160, 160)] + [(3, 96, 96)] * 3
     elif 'digits' in path.stem:
-        resolution = cfg.resolution if path.parent.name == 'pic' else 40  # the other takes the digits as they are
+        # One-Million-Way's takes the digits as they are
+        resolution = 40 if path.parent.name == 'one_million_way' else cfg.resolution
         assert shapes[0][:2] == (1, resolution)
     else:
         assert shapes == [(3, 224, 224)] * (2 if '2views' in path.stem or path in OMW else 1)
@@ -60,6 +63,9 @@ def test_settings_are_those_of_appendix_c(path):
     num_negatives = re.search(r'_k(\d+)', path.stem)
     assert cfg.model.head.num_negatives == (
         None if 'all-classes' in path.stem else int(num_negatives[1]) if num_negatives else 65536)
+    change = path.stem.split('e_')[1] if 'e_' in path.stem else ''
+    class_file = f'{change}.txt' if change.startswith('classes-') else None
+    assert cfg.train_dataloader.dataset.get('class_of_image') == class_file
     sampler, window = cfg.train_dataloader.sampler, re.search(r'_w(\d+)-s(\d+)', path.stem)
     expected = (None, None) if 'epoch-based' in path.stem else tuple(map(int, window.groups())) if window else (
         131072, 16384)
@@ -108,7 +114,8 @@ def test_all_tables_of_pic_are_there():
     table3 = {f'200e_w{w}-s16384' for w in (262144, 65536, 32768)} | {f'200e_w131072-s{s}' for s in (32768, 8192, 4096)}
     table4 = {f'{n}e{order}' for n in (50, 100, 200, 400, 1600) for order in ('', '_epoch-based')}
     table10 = {f'{n}e_in11k{order}' for n in (25, 50, 100) for order in ('', '_epoch-based')}
-    assert names == table1 | table2 | table3 | table4 | table10 | {
+    figure4 = {f'200e_classes-{k}k' for k in (1, 2, 4, 16, 64, 128)}
+    assert names == table1 | table2 | table3 | table4 | table10 | figure4 | {
         '100e_2views', '200e_2views', '200e_multicrop-1x160-3x96', 'pic_r50_1xb512_200e_forget'}
 
 
@@ -133,14 +140,18 @@ def test_mmpretrains_own(path, tmp_path):
     assert [tuple(view.shape) for view in dataset[0]['inputs']] == [(3, 224, 224)] * 2
 
 
-def test_settings_are_those_of_diet():
-    cfg = Config.fromfile(ROOT / 'configs/diet/diet_r50_8xb32_1000e.py')
+@pytest.mark.parametrize('path', [path for path in CONFIGS if path.parent.name == 'diet'], ids=lambda path: path.stem)
+def test_settings_are_those_of_diet(path):
+    cfg = Config.fromfile(path)
     head, wrapper = cfg.model.head, cfg.optim_wrapper
     assert (head.num_negatives, head.cosine, head.temperature, head.uniform_smoothing) == (None, False, 1.0, 0.8)
     assert cfg.model.neck == dict(type='GlobalAveragePooling')
     assert wrapper.optimizer == dict(type='AdamW', lr=1e-3, weight_decay=0.05, fused=True)  # for 256 images
-    assert cfg.auto_scale_lr.base_batch_size == 256 == 8 * cfg.train_dataloader.batch_size
     assert wrapper.row_optimizer.type == 'SGD'
+    assert cfg.train_dataloader.sampler.window_size is cfg.train_dataloader.sampler.window_stride is None
+    if 'digits' in path.stem:
+        return
+    assert cfg.auto_scale_lr.base_batch_size == 256 == 8 * cfg.train_dataloader.batch_size
     assert cfg.param_scheduler[0].end == cfg.param_scheduler[1].begin == 10
     assert cfg.param_scheduler[1].end == cfg.train_cfg.max_epochs == 1000
 

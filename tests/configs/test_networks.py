@@ -24,8 +24,7 @@ def train(folder, name, backbone, **changes):
         image = np.random.default_rng(i).integers(0, 256, (40, 40, 3), np.uint8)
         cv2.imwrite(str(folder / f'images/a/{i}.png'), image)
     cfg = Config.fromfile(next((ROOT / 'configs').glob(f'*/{name}.py')))
-    views = [dict(view, scale=32) if view.type == 'RandomResizedCrop' else view for view in cfg.view_pipeline]
-    cfg.train_dataloader.dataset.pipeline = [cfg.load, *views, dict(type='PackInputs')]
+    cfg.train_dataloader.dataset.pipeline[0].crops.size = 32
     cfg.merge_from_dict({
         'work_dir': str(folder / 'run'), 'experiment_name': str(folder).replace('/', '_'), 'log_level': 'ERROR',
         'train_dataloader.batch_size': 4, 'train_dataloader.num_workers': 0,

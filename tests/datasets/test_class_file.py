@@ -67,8 +67,13 @@ def test_files_that_do_not_fit(images, lines, message):
         dataset(images, lines)
 
 
+def test_a_name_that_is_a_number(images):
+    with pytest.raises(ValueError, match='class_of_image must be the name of a file, got 2024; put it in quotes'):
+        InstanceDataset(images, class_of_image=2024)
+
+
 def test_without_the_file(images):
-    with pytest.raises(FileNotFoundError, match='absent.txt'):
+    with pytest.raises(ValueError, match=f'there is no {images}/absent.txt; tools/cluster_classes.py writes one'):
         InstanceDataset(images, class_of_image='absent.txt')
 
 

@@ -28,12 +28,14 @@ def relative_error(got, want):
 
 
 @pytest.mark.parametrize('case', CASES)
-@pytest.mark.parametrize('num_rows, batch_size', [(5000, 64), (70001, 512)])
-def test_loss_and_gradients(case, num_rows, batch_size):
+@pytest.mark.parametrize('num_rows, batch_size, margin, uniform', [
+    (5000, 64, 0.0, 0.0), (70001, 512, 0.0, 0.0), (70001, 512, 0.35, 0.8)])
+def test_loss_and_gradients(case, num_rows, batch_size, margin, uniform):
     precision, dtype, *limits = CASES[case]
     torch.set_float32_matmul_precision(precision)
     torch.manual_seed(0)
-    head = CosineInstanceHead(num_negatives=None, in_channels=128, temperature=TEMPERATURE).cuda()
+    head = CosineInstanceHead(num_negatives=None, in_channels=128, temperature=TEMPERATURE, margin=margin,
+                              uniform_smoothing=uniform).cuda()
     wrapper = WeightCorrectingOptimWrapper(torch.optim.SGD(head.parameters(), lr=0.1, momentum=0.9))
     wrapper.track_rows(head.weight, Ranks())
     head.allocate_rows(num_rows, batch_size, wrapper, Ranks(), seed=0)
@@ -47,7 +49,7 @@ def test_loss_and_gradients(case, num_rows, batch_size):
 
     x = features.detach().cpu().double()[0].requires_grad_()
     weight = head.weight.detach().cpu().double().requires_grad_()
-    expected = cosine_softmax_loss(x, weight, ids, TEMPERATURE)
+    expected = cosine_softmax_loss(x, weight, ids, TEMPERATURE, margin, uniform)
     expected.backward()
     errors = (relative_error(loss.detach(), expected.detach()), relative_error(head.weight.grad / scale, weight.grad),
               relative_error(features.grad[0].double() / scale, x.grad))

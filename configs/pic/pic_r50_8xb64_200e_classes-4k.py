@@ -1,0 +1,4 @@
+# PIC's Appendix F, Figure 4: 4,000 classes, 4 clusters of each label; the file is tools/cluster_classes.py's
+_base_ = './pic_r50_8xb64_200e.py'
+
+train_dataloader = dict(dataset=dict(class_of_image='classes-4k.txt'))
