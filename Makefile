@@ -23,7 +23,8 @@ help:
 
 # mmcv without compiled ops, built in an environment without torch; past pip's cache, which would take this wheel for one
 # with ops later
-.venv/.quickstart: requirements/torch.txt requirements/onedl.txt requirements/views.txt requirements/evaluation.txt setup.py
+.venv/.quickstart: requirements/torch.txt requirements/onedl.txt requirements/views.txt \
+		requirements/evaluation.txt setup.py
 	$(PYTHON) -m venv .venv
 	.venv/$(PIP) -r requirements/torch.txt 'setuptools>=77,<81' wheel
 	.venv/$(PIP) --no-cache-dir $$(grep ^onedl-mmcv requirements/onedl.txt)

@@ -17,7 +17,7 @@ def grey_of(images: Tensor) -> Tensor:
     if images.shape[1] == 1:
         return images
     red, green, blue = images.split(1, dim=1)
-    return _GREY[0] * red + _GREY[1] * green + _GREY[2] * blue
+    return (_GREY[0] * red).add_(green, alpha=_GREY[1]).add_(blue, alpha=_GREY[2])
 
 
 def blend(images: Tensor, own: Tensor, grey: Tensor, mean: Tensor) -> Tensor:
@@ -37,10 +37,10 @@ def blend(images: Tensor, own: Tensor, grey: Tensor, mean: Tensor) -> Tensor:
     """
     own, grey, mean = (weight[:, None, None, None] for weight in (own, grey, mean))
     of_pixel = grey_of(images)
-    # a sum of whole numbers is the same in whatever order a device takes them, which may depend on the batch
-    total = (of_pixel * _STEPS).round_().to(torch.int32).sum((1, 2, 3), keepdim=True, dtype=torch.int64)
-    of_image = (total.double() / (_STEPS * of_pixel[0].numel())).to(images.dtype)
-    return (own * images + (grey * of_pixel + mean * of_image)).clamp_(0, 255)
+    # float64 adds up whole numbers exactly, in whatever order a device takes them, which may depend on the batch
+    total = (of_pixel * _STEPS).round_().sum((1, 2, 3), keepdim=True, dtype=torch.float64)
+    of_image = (total / (_STEPS * of_pixel[0].numel())).to(images.dtype)
+    return torch.addcmul(torch.addcmul(mean * of_image, grey, of_pixel), own, images).clamp_(0, 255)
 
 
 def shift_hue(images: Tensor, turns: Tensor) -> Tensor:

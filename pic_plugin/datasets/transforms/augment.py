@@ -72,6 +72,8 @@ class Augment(BaseTransform):
             image = cv2.merge([image[..., channel] for channel in range(3)])  # as OpenCV wants it
         for augmentation in self.augmentations:
             image = augmentation.on_host(image, augmentation.draw(draws, height, width))
+        if image.ndim == 3:
+            image = np.stack(cv2.split(image)).transpose(1, 2, 0)  # PackInputs would take twice as long to do so
         return image
 
     def __repr__(self) -> str:
