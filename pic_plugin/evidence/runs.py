@@ -55,8 +55,9 @@ def make(run: Run, out: Path) -> dict[str, Any]:
     logging.captureWarnings(True)
     work_dir = out / 'running' / run.name
     cfg = Config.fromfile(run.config)
+    # many runs share the screen with how far they are
     cfg.merge_from_dict({'work_dir': str(work_dir), 'experiment_name': run.name, 'randomness.seed': run.seed,
-                         'log_level': 'WARNING'})
+                         'log_level': 'ERROR'})
     cfg.default_hooks.checkpoint = None  # a run that was stopped is made again
     runner = Runner.from_cfg(cfg)
     losses: list[float] = []
