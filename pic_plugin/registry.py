@@ -4,9 +4,18 @@ With ``custom_imports`` of ``pic_plugin.datasets``, ``pic_plugin.models`` and ``
 ``default_scope = 'mmpretrain'`` (``configs/_base_/default_runtime.py`` has both) a config names them as it names
 mmpretrain's own; mmdet and mmseg reach them as ``mmpretrain.NAME``.
 """
+import io
+import warnings
+from contextlib import redirect_stdout
+
 from .host_packages import check_host_packages
 
 check_host_packages()
+with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+    # each process would say, in a user's first lines, which parts are missing that nothing here needs
+    warnings.simplefilter('ignore')
+    import mmpretrain.datasets
+    import mmpretrain.models  # noqa: F401
 
 from mmengine.registry import Registry  # noqa: E402  (only after the check, whose message helps more than theirs)
 from mmpretrain.registry import DATA_SAMPLERS, DATASETS, HOOKS, MODELS, OPTIM_WRAPPERS, TRANSFORMS  # noqa: E402

@@ -98,9 +98,7 @@ def evaluation_pipeline(cfg: Config) -> list[dict]:
             return [*([] if _is_a(pipeline[0], 'Load') else [_LOAD]), *pipeline]
     training = (cfg.get('train_dataloader') or {}).get('dataset', {}).get('pipeline', [])
     load = next((transform for transform in training if _is_a(transform, 'Load')), _LOAD)
-    crop = next((transform for transform in _transforms(training) if _is_a(transform, 'RandomResizedCrop')), None)
-    if crop is not None:
-        size = crop['scale'] if isinstance(crop['scale'], int) else max(crop['scale'])
+    if (size := _size_of_crop(training)) is not None:
         resize = dict(type='ResizeEdge', scale=round(_RESIZED * size), edge='short', backend='pillow')
         return [load, resize, dict(type='CenterCrop', crop_size=size), _PACK]
     if resized := [transform for transform in training if transform['type'] in ('Resize', 'ResizeEdge', 'CenterCrop')]:
@@ -108,6 +106,17 @@ def evaluation_pipeline(cfg: Config) -> list[dict]:
     raise ValueError('the config has no pipeline for evaluation, and none of training with a RandomResizedCrop or a '
                      'Resize that would tell the size of images; add test_pipeline=[...] to it, from '
                      'LoadImageFromFile to PackInputs')
+
+
+def _size_of_crop(training: list[dict]) -> Optional[int]:
+    """Of the first one that is drawn, None if there is none."""
+    for transform in _transforms(training):
+        if _is_a(transform, 'DecodeCropResize'):
+            crops = transform['crops']
+            return (crops if isinstance(crops, dict) else crops[0])['size']
+        if _is_a(transform, 'RandomResizedCrop'):
+            return transform['scale'] if isinstance(transform['scale'], int) else max(transform['scale'])
+    return None
 
 
 def _is_a(transform: dict, kind: str) -> bool:

@@ -123,7 +123,9 @@ def test_cublas_is_let_be_deterministic(accelerator, monkeypatch, deterministic,
     assert os.environ.get('CUBLAS_WORKSPACE_CONFIG') == expected
 
 
-CONFIGS = [path for path in sorted((ROOT / 'configs').rglob('*.py')) if path.parent.name != '_base_']
+HOSTS = ('two_branches', 'glyphs/moco', 'glyphs/simclr', 'glyphs/supervised')  # mmpretrain's own methods and runtime
+CONFIGS = [path for path in sorted((ROOT / 'configs').rglob('*.py')) if path.parent.name != '_base_'
+           and not str(path.relative_to(ROOT / 'configs')).startswith(HOSTS)]
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)

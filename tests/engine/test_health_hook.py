@@ -22,7 +22,7 @@ TWO_EPOCHS = {'train_cfg.max_epochs': 2}
 
 
 @HOOKS.register_module(force=True)
-class RecordHook(Hook):
+class SeenByHealthHook(Hook):
     """Keeps what goes into each loss: features of all views, ids, and the active rows."""
 
     def before_train(self, runner):
@@ -60,7 +60,7 @@ def trained(images, work_dir, record=True, health=True, **changes):
     if not health:
         del cfg.default_hooks['health']
     if record:
-        cfg.custom_hooks.append(dict(type='RecordHook'))
+        cfg.custom_hooks.append(dict(type='SeenByHealthHook'))
     runner = Runner.from_cfg(cfg)
     runner.train()
     return runner
@@ -97,7 +97,7 @@ def test_metrics_are_the_naive_ones(tmp_path, num_negatives, num_views):
         views = dict(type='MultiView', num_views=[2], transforms=[[crop]])
         changes['train_dataloader.dataset.pipeline'] = [load, views, pack]
     runner = trained(images, tmp_path / 'run', **changes)
-    hook = next(hook for hook in runner.hooks if isinstance(hook, RecordHook))
+    hook = next(hook for hook in runner.hooks if isinstance(hook, SeenByHealthHook))
     logged, stream, visited = scalars(tmp_path / 'run'), [], 0
     assert list(logged) == [1, 2, 3]
     for epoch, metrics in logged.items():
@@ -116,7 +116,7 @@ def test_only_some_of_a_long_epoch_are_looked_at(tmp_path, monkeypatch):
     monkeypatch.setattr(health_hook, '_NUM_ITERS', 3)
     images = write_images(tmp_path / 'images', 32)  # eight iterations
     runner = trained(images, tmp_path / 'run', **NECK, **TWO_EPOCHS)
-    hook = next(hook for hook in runner.hooks if isinstance(hook, RecordHook))
+    hook = next(hook for hook in runner.hooks if isinstance(hook, SeenByHealthHook))
     seen = hook.seen[8:]
     stream = [int(id_) for _, ids, *_ in hook.seen for id_ in ids]
     hits, metrics = [], scalars(tmp_path / 'run')[2]

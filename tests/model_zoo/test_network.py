@@ -65,7 +65,6 @@ def test_it_is_in_evaluation_and_not_initialised(tmp_path):
     ('pic/pic_r50_8xb64_200e_multicrop-1x160-3x96.py',
      ['LoadImageFromFile', ('ResizeEdge', 183), ('CenterCrop', 160), 'PackInputs']),
     ('pic/pic_r18-3stage-w32_1xb128_40e_digits.py', ['LoadImageFromFile', ('Resize', 16), 'PackInputs']),
-    ('one_million_way/omw_r18-3stage-w16_1xb128_20e_digits.py', ['LoadImageFromFile', 'PackInputs']),
     ('benchmarks/linear/linear_r50_8xb32_100e_in1k.py',
      ['LoadImageFromFile', ('ResizeEdge', 256), ('CenterCrop', 224), 'PackInputs']),
     ('benchmarks/finetune/finetune_r50_8xb32_20k_cifar10.py',  # its images come as arrays

@@ -73,7 +73,7 @@ def test_imagenet_config_on_a_small_folder_of_jpegs(tmp_path):
               f'train_dataloader.dataset.data_root={tmp_path}/train', 'train_dataloader.batch_size=4',
               'train_dataloader.num_workers=1', 'train_dataloader.sampler.window_size=8',
               'train_dataloader.sampler.window_stride=4', 'model.head.num_negatives=8', 'train_cfg.max_epochs=2',
-              'train_dataloader.dataset.pipeline.1.scale=32', 'default_hooks.logger.interval=1')
+              'train_dataloader.dataset.pipeline.0.crops.size=32', 'default_hooks.logger.interval=1')
     assert re.search(r'Epoch\(train\) +\[2\]\[3/3\].* eta: .* loss: \d', out)
     backbone = torch.load(tmp_path / 'work/backbone.pth', weights_only=True)
     # as the README shows it: in torchvision's network, and in mmpretrain's
