@@ -10,15 +10,15 @@ from contextlib import redirect_stdout
 
 from .host_packages import check_host_packages
 
-check_host_packages()
 with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
     # each process would say, in a user's first lines, which parts are missing that nothing here needs
     warnings.simplefilter('ignore')
+    check_host_packages()
     import mmpretrain.datasets
     import mmpretrain.models  # noqa: F401
 
-from mmengine.registry import Registry  # noqa: E402  (only after the check, whose message helps more than theirs)
-from mmpretrain.registry import DATA_SAMPLERS, DATASETS, HOOKS, MODELS, OPTIM_WRAPPERS, TRANSFORMS  # noqa: E402
+from mmengine.registry import Registry
+from mmpretrain.registry import DATA_SAMPLERS, DATASETS, HOOKS, MODELS, OPTIM_WRAPPERS, TRANSFORMS
 
 AUGMENTATIONS = Registry('augmentation', scope='mmpretrain')  # what the transform Augment is made of
 

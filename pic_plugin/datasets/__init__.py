@@ -1,4 +1,6 @@
 """The order of the data, the data set of instances, and what mmpretrain lacks of labelled ones."""
+import pic_plugin.registry  # noqa: F401  (before the toolboxes: it has them imported quietly)
+
 from .inaturalist import INaturalist
 from .instance_dataset import InstanceDataset
 from .labelled_subset import labelled_subset
