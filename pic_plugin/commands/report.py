@@ -46,6 +46,7 @@ def report(run: Union[str, Path], out: Union[str, Path, None] = None, data: Unio
         ValueError: if there is no trained network in ``run``, or there are too few images.
     """
     import numpy as np
+    from mmengine.logging import MMLogger
 
     from pic_plugin.arguments import check_positive
     from pic_plugin.datasets import InstanceDataset
@@ -56,6 +57,7 @@ def report(run: Union[str, Path], out: Union[str, Path, None] = None, data: Unio
     from pic_plugin.visualization.page import Neighbours, write_page
 
     check_positive(int, images=num_images)
+    MMLogger.get_instance('report', log_level='WARNING')  # not how each parameter is initialised
     run = Path(run)
     network = load_network(run)
     trained_on = network.config.train_dataloader.dataset
