@@ -85,6 +85,12 @@ def network_of(runner: Any) -> dict[str, Tensor]:
     return {name: tensor.cpu().clone() for name, tensor in model.state_dict().items()}
 
 
+def trained_state(runner: Any) -> dict[str, Tensor]:
+    """All rows and momenta, and the network."""
+    weight, momentum = rows_of(runner)
+    return dict(weight=weight, momentum=momentum, **network_of(runner))
+
+
 def assert_same(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
     """To the bit."""
     assert a.keys() == b.keys()

@@ -6,7 +6,7 @@ from mmengine.runner import Runner
 
 from pic_plugin.checkpoints.read import load_tensors_only
 from tests.ranks import run_ranks
-from tests.tiny import assert_same, network_of, rows_of, tiny_config, write_images
+from tests.tiny import assert_same, network_of, tiny_config, trained_state, write_images
 
 MOMENTUM = 0.1
 # it has buffers, and mmengine goes by the order of parameters and buffers
@@ -44,18 +44,13 @@ def train(images, work_dir, hook=None, max_epochs=3, **changes):
     return runner
 
 
-def state(runner):
-    weight, momentum = rows_of(runner)
-    return dict(weight=weight, momentum=momentum, **network_of(runner))
-
-
 @pytest.mark.parametrize('hook', [
     dict(type='mmengine.EMAHook'), dict(type='mmengine.EMAHook', update_buffers=True), dict(type='EMAHook'),
     dict(type='EMAHook', evaluate_on_origin=True, begin_epoch=1)])
 def test_the_network_is_averaged_and_the_rows_are_not(images, tmp_path, hook):
-    plain = state(train(images, tmp_path / 'plain'))
+    plain = trained_state(train(images, tmp_path / 'plain'))
     runner = train(images, tmp_path / 'run', hook)
-    assert_same(state(runner), plain)
+    assert_same(trained_state(runner), plain)
     checkpoint = load_tensors_only(tmp_path / 'run/epoch_3.pth')
     names = {name for name, _ in runner.model.named_parameters()} - {'head.weight'}
     if hook.get('update_buffers'):
@@ -77,7 +72,7 @@ def test_a_resumed_run_is_the_same(images, tmp_path, hook):
     whole = train(images, tmp_path / 'whole', hook)
     train(images, tmp_path / 'part', hook, max_epochs=1)
     resumed = train(images, tmp_path / 'run', hook, resume=True, load_from=str(tmp_path / 'part/epoch_1.pth'))
-    assert_same(state(resumed), state(whole))
+    assert_same(trained_state(resumed), trained_state(whole))
     a, b = (load_tensors_only(tmp_path / run / 'epoch_3.pth') for run in ('whole', 'run'))
     for part in ('state_dict', 'ema_state_dict'):
         assert_same(dict(a[part]), dict(b[part]))
@@ -106,7 +101,7 @@ def on_ranks(rank, world_size, images, folder, hook):
     resumed = train(images, folder / 'resumed', hook, resume=True, load_from=str(folder / 'two/epoch_1.pth'), **changes)
     averages = [next(hook for hook in runner.hooks if hasattr(hook, 'ema_model')).ema_model.module.state_dict()
                 for runner in (whole, resumed)]
-    return state(whole), state(resumed), *averages, whole.naive.average
+    return trained_state(whole), trained_state(resumed), *averages, whole.naive.average
 
 
 @pytest.mark.parametrize('hook', [dict(type='mmengine.EMAHook', update_buffers=True), dict(type='EMAHook')])

@@ -15,7 +15,7 @@ from pic_plugin.engine import HealthHook
 from pic_plugin.engine.hooks import health_hook
 from tests.evaluation.test_effective_rank import naive as naive_rank
 from tests.ranks import run_ranks
-from tests.tiny import TinyBackbone, assert_same, network_of, rows_of, tiny_config, write_images
+from tests.tiny import TinyBackbone, assert_same, tiny_config, trained_state, write_images
 
 NECK = {'model.neck': dict(type='LinearNeck', in_channels=6, out_channels=6, gap_dim=0, norm_cfg=None, act_cfg=None)}
 TWO_EPOCHS = {'train_cfg.max_epochs': 2}
@@ -136,8 +136,7 @@ def test_training_is_the_same_to_the_bit(tmp_path):
     results = []
     for name in ('with', 'without'):
         runner = trained(images, tmp_path / name, record=False, health=name == 'with', **NECK, **TWO_EPOCHS)
-        weight, momentum = rows_of(runner)
-        results.append(dict(weight=weight, momentum=momentum, **network_of(runner)))
+        results.append(trained_state(runner))
         assert bool(scalars(tmp_path / name)) == (name == 'with')
     assert_same(*results)
 

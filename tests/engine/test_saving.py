@@ -8,7 +8,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner, find_latest_checkpoint
 
-from tests.tiny import assert_same, network_of, rows_of, tiny_config, write_images
+from tests.tiny import assert_same, tiny_config, trained_state, write_images
 
 
 @pytest.fixture
@@ -23,14 +23,9 @@ def train(images, work_dir, max_epochs=4, **changes):
     return runner
 
 
-def state(runner):
-    weight, momentum = rows_of(runner)
-    return dict(weight=weight, momentum=momentum, **network_of(runner))
-
-
 @pytest.fixture
 def whole(images, tmp_path):
-    return state(train(images, tmp_path / 'whole'))
+    return trained_state(train(images, tmp_path / 'whole'))
 
 
 def content(folder):
@@ -41,7 +36,7 @@ def content(folder):
 def test_any_file_name(images, tmp_path, template, whole):
     changes = {'default_hooks.checkpoint.filename_tmpl': template}
     train(images, tmp_path / 'run', 2, **changes)
-    assert_same(state(train(images, tmp_path / 'run', resume=True, **changes)), whole)
+    assert_same(trained_state(train(images, tmp_path / 'run', resume=True, **changes)), whole)
     assert (tmp_path / 'run' / template.format(4)).is_file()
     assert len(list((tmp_path / 'run').glob('*.rows*'))) == 1  # the older ones went with their checkpoints
 
@@ -79,9 +74,9 @@ def test_what_was_put_aside_stays_and_is_resumed_from(images, tmp_path, keep, wh
     train(images, run, 2)
     aside = keep(run)
     train(images, run)  # the same names are written again
-    assert_same(state(train(images, tmp_path / 'new', resume=True, load_from=str(aside))), whole)
-    assert_same(state(train(images, run, resume=True, load_from=str(aside))), whole)
-    assert_same(state(train(images, run, resume=True, load_from=str(aside))), whole)
+    assert_same(trained_state(train(images, tmp_path / 'new', resume=True, load_from=str(aside))), whole)
+    assert_same(trained_state(train(images, run, resume=True, load_from=str(aside))), whole)
+    assert_same(trained_state(train(images, run, resume=True, load_from=str(aside))), whole)
 
 
 def test_what_others_have_put_there_stays(images, tmp_path):
@@ -130,7 +125,7 @@ def test_a_copied_work_directory_reads_its_own_files(images, tmp_path, original,
         shutil.rmtree(tmp_path / 'run')
     before = content(tmp_path / 'run')
     runner = train(images, tmp_path / 'copy', resume=True)
-    assert_same(state(runner), whole)
+    assert_same(trained_state(runner), whole)
     assert runner._load_from == str(tmp_path / 'copy/epoch_2.pth')
     assert content(tmp_path / 'run') == before
     shutil.copytree(tmp_path / 'copy', tmp_path / 'again')

@@ -5,7 +5,7 @@ import torch
 from mmengine.runner import Runner
 
 from pic_plugin.engine.hooks import InstanceRowsHook
-from tests.tiny import assert_same, network_of, rows_of, tiny_config, write_images
+from tests.tiny import assert_same, rows_of, tiny_config, trained_state, write_images
 
 NUM_IMAGES, NUM_CLASSES = 23, 11
 
@@ -33,15 +33,10 @@ def run(images, folder, resume=None, hooks=(), **changes):
     return runner
 
 
-def results(runner):
-    weight, momentum = rows_of(runner)
-    return dict(weight=weight, momentum=momentum, **network_of(runner))
-
-
 def test_there_is_a_row_for_each_class_and_runs_resume(images, tmp_path):
     whole = run(images, tmp_path / 'whole')
     assert len(rows_of(whole)[0]) == NUM_CLASSES
-    assert_same(results(run(images, tmp_path / 'resumed', tmp_path / 'whole/epoch_2.pth')), results(whole))
+    assert_same(trained_state(run(images, tmp_path / 'resumed', tmp_path / 'whole/epoch_2.pth')), trained_state(whole))
 
 
 @pytest.mark.parametrize('class_of_image', ['classes.txt', ''])

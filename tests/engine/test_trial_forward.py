@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from pic_plugin.engine.hooks import instance_rows_hook
-from tests.tiny import ROOT, assert_same, network_of, rows_of, tiny_config, write_images
+from tests.tiny import ROOT, assert_same, tiny_config, trained_state, write_images
 
 RESNET = dict(type='ResNet', depth=18, in_channels=1, stem_channels=8, base_channels=8)  # maps of 64 channels
 NECK = dict(type='MoCoV2Neck', in_channels=64, hid_channels=8, out_channels=6)
@@ -113,8 +113,7 @@ def test_nothing_is_changed_by_it(images, tmp_path, monkeypatch):
         monkeypatch.setattr(instance_rows_hook, 'check_network', function)
         runner = trained(config(images, tmp_path / f'run{i}', **cfg, **{
             'train_cfg.max_epochs': 1, 'randomness.seed': 3}))
-        weight, momentum = rows_of(runner)
-        outcomes.append(dict(network_of(runner), weight=weight, momentum=momentum))
+        outcomes.append(trained_state(runner))
     assert len(looks) == 1
     assert_same(*outcomes)
 

@@ -10,7 +10,7 @@ from mmpretrain.registry import MODELS
 
 from pic_plugin.engine import WeightCorrectingOptimWrapper
 from pic_plugin.engine.two_optimizers import TwoOptimizers
-from tests.tiny import assert_same, network_of, rows_of, tiny_config, write_images
+from tests.tiny import assert_same, tiny_config, trained_state, write_images
 
 ROWS = dict(type='SGD', lr=0.2, momentum=0.9, weight_decay=1e-2)
 NETWORKS = {
@@ -35,11 +35,6 @@ def run(tmp_path, name, resume=None, **changes):
     return runner
 
 
-def results(runner):
-    weight, momentum = rows_of(runner)
-    return dict(weight=weight, momentum=momentum, **network_of(runner))
-
-
 @pytest.mark.parametrize('network, changes', [
     *((name, {}) for name in NETWORKS),
     ('AdamW', {'optim_wrapper.paramwise_cfg': dict(bias_decay_mult=0.0, norm_decay_mult=0.0),
@@ -51,7 +46,7 @@ def test_resumes_to_the_bit(tmp_path, network, changes):
     changes = two(network, **changes)
     whole = run(tmp_path, 'whole', **changes)
     resumed = run(tmp_path, 'resumed', tmp_path / 'whole/epoch_2.pth', **changes)
-    assert_same(results(resumed), results(whole))
+    assert_same(trained_state(resumed), trained_state(whole))
     logged = [runner.message_hub.get_scalar('train/row_lr').data[0].tolist() for runner in (whole, resumed)]
     assert logged[0] == logged[1] and max(logged[0]) == 0.2
     rates = whole.message_hub.get_scalar('train/lr').data[0] / NETWORKS[network]['lr']
@@ -63,7 +58,8 @@ def test_one_optimizer_with_options_resumes(tmp_path):
     write_images(tmp_path / 'images', 23)
     changes = {'optim_wrapper.paramwise_cfg': dict(custom_keys={'head.weight': dict(lr_mult=3.0)})}
     whole = run(tmp_path, 'whole', **changes)
-    assert_same(results(run(tmp_path, 'resumed', tmp_path / 'whole/epoch_2.pth', **changes)), results(whole))
+    resumed = run(tmp_path, 'resumed', tmp_path / 'whole/epoch_2.pth', **changes)
+    assert_same(trained_state(resumed), trained_state(whole))
 
 
 def test_more_epochs_go_on_with_both_rates(tmp_path):

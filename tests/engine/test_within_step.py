@@ -6,7 +6,7 @@ from mmengine.runner import Runner
 from pic_plugin.rows import RecentRows
 from tests.amp import scaler_on_the_cpu
 from tests.ranks import run_ranks
-from tests.tiny import assert_same, network_of, rows_of, tiny_config, write_images
+from tests.tiny import assert_same, tiny_config, trained_state, write_images
 
 CHECKPOINT, COUNTS = 'default_hooks.checkpoint', 'optim_wrapper.accumulative_counts'
 CLIPPED = {'optim_wrapper.clip_grad': dict(max_norm=0.05)}
@@ -29,9 +29,7 @@ def train(images, work_dir, load_from=None, **changes):
         'model.backbone.dropout': 0.2, 'resume': load_from is not None, 'load_from': load_from and str(load_from),
         **changes}))
     runner.train()
-    weight, momentum = rows_of(runner)
-    return dict(weight=weight, momentum=momentum, steps=torch.tensor(len(runner.optim_wrapper.step_log)),
-                **network_of(runner))
+    return dict(trained_state(runner), steps=torch.tensor(len(runner.optim_wrapper.step_log)))
 
 
 @pytest.mark.parametrize('changes', [

@@ -13,7 +13,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from tests.pretend_gpu.training import NUM_IMAGES, NUM_ITERS, SCENARIOS, config_of
-from tests.tiny import ROOT, assert_same, network_of, rows_of, write_images
+from tests.tiny import ROOT, assert_same, trained_state, write_images
 
 from . import needs_gpus
 
@@ -36,8 +36,7 @@ def train(cfg, device='cuda'):
     runner = Runner.from_cfg(cfg)
     assert next(runner.model.parameters()).device.type == device
     runner.train()
-    weight, momentum = rows_of(runner)
-    tensors = dict(weight=weight, momentum=momentum, **network_of(runner))
+    tensors = trained_state(runner)
     losses = np.array(runner.message_hub.get_scalar('train/loss').data[0])
     return {name: tensor.cpu() for name, tensor in tensors.items()}, losses
 

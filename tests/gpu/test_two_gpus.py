@@ -7,7 +7,7 @@ from pic_plugin.engine import AmpWeightCorrectingOptimWrapper
 from pic_plugin.sharding import Ranks
 from tests.pretend_gpu.training import NUM_IMAGES, SCENARIOS, config_of
 from tests.ranks import run_ranks
-from tests.tiny import network_of, rows_of, write_images
+from tests.tiny import trained_state, write_images
 
 from . import needs_gpus
 
@@ -22,8 +22,7 @@ def train(rank, world_size, scenario, folder, resume):
     cfg.train_cfg.max_epochs = 3 if resume else 2
     runner = Runner.from_cfg(cfg)
     runner.train()
-    weight, momentum = rows_of(runner)
-    tensors = dict(weight=weight, momentum=momentum, **network_of(runner))
+    tensors = trained_state(runner)
     return {name: tensor.cpu() for name, tensor in tensors.items()}
 
 

@@ -21,7 +21,7 @@ from torch.distributed.fsdp import sharded_grad_scaler
 from torch.utils._pytree import tree_map_only
 
 from tests.ranks import PROCESSES, run_ranks
-from tests.tiny import network_of, rows_of, tiny_config
+from tests.tiny import tiny_config, trained_state
 
 from . import collectives, device
 
@@ -136,8 +136,7 @@ def train(cfg: Config, where: str) -> Trained:
     cfg.custom_hooks += [dict(type='DeviceLogHook'), *([dict(type='HandOverHook')] if where == 'cpu' else [])]
     runner = Runner.from_cfg(cfg)
     runner.train()
-    weight, momentum = rows_of(runner)
-    tensors = dict(weight=weight, momentum=momentum, **network_of(runner))
+    tensors = trained_state(runner)
     hook = next(hook for hook in runner.hooks if isinstance(hook, DeviceLogHook))
     iterations = [log for i, log in hook.iterations.items() if NUM_ITERS < i < 2 * NUM_ITERS - 1]
     device.synchronize()  # what was overwritten too early is found now
