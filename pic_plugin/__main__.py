@@ -31,16 +31,15 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
                                      'folder of images, where every image is a class of its own.', allow_abbrev=False)
     subparsers = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    module = None
+    named = next((argument for argument in arguments if not argument.startswith('-')), None)
     for name, what in COMMANDS.items():
         subparser = subparsers.add_parser(
             name, help=what, description=f'{what[0].upper()}{what[1:]}.', allow_abbrev=False,
             formatter_class=_WithDefaults)
-        if arguments[:1] == [name]:  # what the other commands need is not imported
+        if name == named:  # what the other commands need is not imported
             module = import_module(f'pic_plugin.commands.{name}')
             module.add_arguments(subparser)
     args = parser.parse_args(arguments)
-    assert module is not None
     try:
         module.run(args)
     except (ValueError, OSError, ImportError) as error:

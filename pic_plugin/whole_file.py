@@ -15,15 +15,20 @@ def check_new(path: Path) -> None:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, replace: bool = False) -> Iterator[Path]:
     """Where to write a file: beside ``path``, which it becomes once it is complete and on the disk.
 
-    Its name ends as that of ``path``, after which some libraries choose the format.  What fails leaves nothing.
+    Its name ends as that of ``path``, after which some libraries choose the format.  What fails leaves nothing new.
+
+    Args:
+        path: of the file.
+        replace: whether it may take the place of one that is there.
 
     Raises:
-        ValueError: if ``path`` exists, or there is no room or no permission to write it.
+        ValueError: if ``path`` exists and may not be replaced, or there is no room or no permission to write it.
     """
-    check_new(path)
+    if not replace:
+        check_new(path)
     partial = path.with_name(f'.partial-{os.getpid()}-{path.name}')
     with writing_to(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)

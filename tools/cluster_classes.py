@@ -18,6 +18,7 @@ from pic_plugin.commands.options import ConfigOptions
 from pic_plugin.evaluation.equal_clusters import equal_clusters
 from pic_plugin.evaluation.features import extract_features
 from pic_plugin.progress import reported
+from pic_plugin.whole_file import whole_file
 
 
 def main() -> None:
@@ -50,9 +51,8 @@ def main() -> None:
     root = loader.dataset.img_prefix
     names = [os.path.relpath(loader.dataset.get_data_info(i)['img_path'], root) for i in range(len(labels))]
     lines = b''.join(b'%s %d\n' % (os.fsencode(name), class_) for name, class_ in zip(names, classes))
-    partial = args.out.with_name(f'{args.out.name}.partial')
-    partial.write_bytes(lines)
-    partial.replace(args.out)
+    with whole_file(args.out, replace=True) as partial:
+        partial.write_bytes(lines)
     print(f'{args.out}: {len(names)} images, {args.num_classes} classes; names are relative to {root}')
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # imported where it is needed: --help is quick
 
 _FINDINGS, _NAMES = 'findings.json', 'images.txt'
 
+
 class Run(NamedTuple):
     """A training, in its folder."""
     out: Path

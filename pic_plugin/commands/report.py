@@ -227,7 +227,6 @@ def _saliency(network: 'Network', dataset: 'InstanceDataset', ids: 'np.ndarray')
     import cv2
     import numpy as np
     import torch
-    from mmengine.device import get_device
 
     from pic_plugin.functional.saliency import saliency_map
     from pic_plugin.visualization.page import picture
@@ -237,7 +236,7 @@ def _saliency(network: 'Network', dataset: 'InstanceDataset', ids: 'np.ndarray')
         inputs = dataset.pipeline(info)['inputs']
         with torch.inference_mode():
             prepared = network.model.data_preprocessor({'inputs': inputs[None], 'data_samples': None})['inputs']
-            stages = network.model.backbone(prepared.to(get_device()))
+            stages = network.model.backbone(prepared)
         last = stages[-1] if isinstance(stages, (list, tuple)) else stages
         if last.ndim != 4:
             return []

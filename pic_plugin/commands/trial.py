@@ -1,5 +1,6 @@
 """A short look at the images, and a short trial of the training, from which settings are chosen."""
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -95,9 +96,8 @@ def views_per_second(config: Config, machine: Machine) -> float:
     return 1 / (training + reading / max(1, machine.num_cores))
 
 
-def _seconds(work: object, at_least: int) -> float:
+def _seconds(work: Callable[[int], object], at_least: int) -> float:
     """Of one call, the first not counted, for about two seconds."""
-    assert callable(work)
     work(0)
     start, done = time.monotonic(), 0
     while done < at_least or time.monotonic() - start < _TIMED:

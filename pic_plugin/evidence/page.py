@@ -1,11 +1,11 @@
 """The results that are kept with the code, and the page that shows them."""
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pic_plugin.model_zoo.tables import replace_between
+from pic_plugin.whole_file import whole_file
 
 from .plots import plot
 from .runs import Run, result_of
@@ -90,6 +90,5 @@ def write_page(evidence: Evidence, root: Path) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + '.partial')
-    partial.write_text(text)
-    os.replace(partial, path)
+    with whole_file(path, replace=True) as partial:
+        partial.write_text(text)

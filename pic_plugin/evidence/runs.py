@@ -2,7 +2,6 @@
 import hashlib
 import json
 import logging
-import os
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from mmengine.runner import Runner
 
 from pic_plugin.evaluation.features import extract_features
 from pic_plugin.evaluation.probes import Labelled, knn_accuracy, linear_accuracy
+from pic_plugin.whole_file import whole_file
 
 from .experiments import MEASURED
 
@@ -72,9 +72,8 @@ def make(run: Run, out: Path) -> dict[str, Any]:
               'torch': torch.__version__,
               **{name: round(probe(data, run.seed), 5) for name, probe in PROBES.items()},
               'losses': _means(losses), **runner.message_hub.runtime_info.get(MEASURED, {})}
-    partial = out / f'{run.name}.partial'
-    partial.write_text(json.dumps(result))
-    os.replace(partial, out / f'{run.name}.json')
+    with whole_file(out / f'{run.name}.json', replace=True) as partial:
+        partial.write_text(json.dumps(result))
     shutil.rmtree(work_dir)
     return result
 

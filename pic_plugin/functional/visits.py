@@ -8,7 +8,7 @@ x is in the windows :math:`\lfloor x / S \rfloor` and before, as far as they rea
 import torch
 from torch import Tensor
 
-from .windows import check_window, pass_key, permute, window_key
+from .windows import check_window, pass_key, permute, place_of, window_key
 
 _CHUNK = 1 << 16  # places that are computed at once
 
@@ -32,8 +32,7 @@ def last_visits(positions: Tensor, num_samples: int, window_size: int, window_st
         ValueError: unless 1 <= window_stride <= window_size <= num_samples.
     """
     check_window(num_samples, window_size, window_stride)
-    window = positions // window_size
-    place = window * window_stride + permute(positions % window_size, window_size, window_key(seed, window))
+    window, place = positions // window_size, place_of(positions, window_size, window_stride, seed)
     data_pass, within = place // num_samples, place % num_samples
     # the window before showed this place last, if it has it.  In another pass the sample has another place, which the
     # last window that has it showed; unless that is this one, and shows it only later: then the window before

@@ -63,9 +63,14 @@ def stream_samples(positions: Tensor, num_samples: int, window_size: int, window
         ValueError: unless 1 <= window_stride <= window_size <= num_samples.
     """
     check_window(num_samples, window_size, window_stride)
-    window = positions // window_size
-    place = window * window_stride + permute(positions % window_size, window_size, window_key(seed, window))
+    place = place_of(positions, window_size, window_stride, seed)
     return permute(place % num_samples, num_samples, pass_key(seed, place // num_samples, reshuffle))
+
+
+def place_of(positions: Tensor, window_size: int, window_stride: int, seed: int) -> Tensor:
+    r""":math:`q(p)`, the place that the stream shows at a position, of permutations laid end to end."""
+    window = positions // window_size
+    return window * window_stride + permute(positions % window_size, window_size, window_key(seed, window))
 
 
 def window_key(seed: int, window: Tensor) -> Tensor:

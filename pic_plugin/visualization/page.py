@@ -1,6 +1,5 @@
 """A page about a training, in one file that needs no network."""
 import base64
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,6 +7,8 @@ from typing import Any, NamedTuple
 import cv2
 import jinja2  # torch requires it
 import numpy as np
+
+from pic_plugin.whole_file import whole_file
 
 _TEMPLATE = Path(__file__).with_name('report.html')
 _QUALITY = 80  # of the JPEGs
@@ -58,6 +59,5 @@ def write_page(path: Path, contents: Mapping[str, Any]) -> None:
         jinja2.UndefinedError: if it names something else.
     """
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(_TEMPLATE.read_text())
-    partial = path.with_name(f'{path.name}.partial')
-    partial.write_text(template.render(contents))
-    os.replace(partial, path)
+    with whole_file(path, replace=True) as partial:
+        partial.write_text(template.render(contents))

@@ -61,6 +61,25 @@ class SomeImages(Augmentation):
         return images
 
 
+class Sometimes(SomeImages):
+    """A change with nothing to draw but whether it is done.
+
+    Args:
+        p: how often.
+
+    Raises:
+        ValueError: if ``p`` is no probability.
+    """
+    num_parameters = 1
+
+    def __init__(self, p: float) -> None:
+        self.p = check_probability('p', p)
+
+    def draw(self, draws: Draws, height: int, width: int) -> tuple[float, ...]:
+        """Whether it is done."""
+        return (float(draws.uniform() < self.p), )
+
+
 def check_range(name: str, given: Any, low: float, high: float) -> tuple[float, float]:
     """Two numbers of a config, ``low <= given[0] <= given[1] <= high``.
 

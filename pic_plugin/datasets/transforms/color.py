@@ -14,7 +14,7 @@ from pic_plugin.augmentations import gaussian_blur, gaussian_weights, grey_of, j
 from pic_plugin.functional.hashing import Draws
 from pic_plugin.registry import AUGMENTATIONS
 
-from .augmentation import Augmentation, SomeImages, check_probability, check_range
+from .augmentation import Augmentation, SomeImages, Sometimes, check_probability, check_range
 
 _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = range(4)
 _ORDERS = tuple(itertools.permutations(range(4)))
@@ -93,7 +93,7 @@ class ColorJitter(Augmentation):
 
 
 @AUGMENTATIONS.register_module()
-class RandomGrayscale(SomeImages):
+class RandomGrayscale(Sometimes):
     """Take the colours away, as ``torchvision.transforms.RandomGrayscale``; there are three channels still.
 
     Args:
@@ -102,14 +102,9 @@ class RandomGrayscale(SomeImages):
     Raises:
         ValueError: if ``p`` is no probability.
     """
-    num_parameters = 1
 
     def __init__(self, p: float = 0.1) -> None:
-        self.p = check_probability('p', p)
-
-    def draw(self, draws: Draws, height: int, width: int) -> tuple[float, ...]:
-        """Whether it is done."""
-        return (float(draws.uniform() < self.p), )
+        super().__init__(p)
 
     def on_host(self, image: np.ndarray, parameters: Sequence[float]) -> np.ndarray:
         """As :meth:`Augmentation.on_host`."""

@@ -12,13 +12,13 @@ from pic_plugin.augmentations import affine, erase
 from pic_plugin.functional.hashing import Draws
 from pic_plugin.registry import AUGMENTATIONS
 
-from .augmentation import Augmentation, SomeImages, check_probability, check_range
+from .augmentation import Augmentation, Sometimes, check_probability, check_range
 
 _ATTEMPTS = 10  # torchvision's, to draw a rectangle that fits
 
 
 @AUGMENTATIONS.register_module()
-class RandomHorizontalFlip(SomeImages):
+class RandomHorizontalFlip(Sometimes):
     """Mirror left and right, as ``torchvision.transforms.RandomHorizontalFlip``.
 
     Args:
@@ -27,14 +27,9 @@ class RandomHorizontalFlip(SomeImages):
     Raises:
         ValueError: if ``p`` is no probability.
     """
-    num_parameters = 1
 
     def __init__(self, p: float = 0.5) -> None:
-        self.p = check_probability('p', p)
-
-    def draw(self, draws: Draws, height: int, width: int) -> tuple[float, ...]:
-        """Whether it is done."""
-        return (float(draws.uniform() < self.p), )
+        super().__init__(p)
 
     def on_host(self, image: np.ndarray, parameters: Sequence[float]) -> np.ndarray:
         """As :meth:`Augmentation.on_host`."""
