@@ -10,9 +10,10 @@ from mmpretrain.registry import DATASETS, MODELS
 
 from tests.tiny import ROOT
 
+LISTS = {'all': '', '12k': 'train-12000.txt', '1k': 'train-1000.txt'}
 CONFIGS = sorted((ROOT / 'configs/glyphs').glob('*.py'))
 # method, images, epochs, and what was changed
-NAME = re.compile(r'(pic|omw|simclr|moco|supervised)_(all|12k)_(\d+)e(?:_(.+))?')
+NAME = re.compile(r'(pic|omw|simclr|moco|supervised)_(all|12k|1k)_(\d+)e(?:_(.+))?')
 NUMBER = r'[\d.]+'
 
 
@@ -27,7 +28,8 @@ def test_names(path):
     kinds = dict(pic='PIC', omw='PIC', simclr='SimCLR', moco='MoCo', supervised='ImageClassifier')
     assert cfg.model.type == kinds[method]
     assert cfg.train_cfg.max_epochs == int(epochs)
-    assert (cfg.train_dataloader.dataset.get('ann_file', '') == 'train-12000.txt') == (images == '12k')
+    assert cfg.train_dataloader.dataset.get('ann_file', '') == LISTS[images]
+    assert cfg.train_dataloader.batch_size == (64 if images == '1k' else 128)
     pipeline = [transform.type for transform in cfg.train_dataloader.dataset.pipeline]
     two_views = method in ('simclr', 'moco') or '2views' in changes
     assert pipeline == ['LoadImageFromFile', 'MultiView' if two_views else 'Augment', 'PackInputs']
@@ -47,6 +49,8 @@ def check_instance_classification(cfg, method, images, changes):
                for kind in ('k', 'sampled-')}
     expected = dict(type='CosineInstanceHead', in_channels=64, temperature=0.2, num_negatives=2048)
     window = (4096, 512)
+    if images == '1k':
+        expected['num_negatives'], window = 512, (256, 64)
     if images == '12k' or 'once' in changes:
         window = (None, None)
     if images == '12k' or 'all-classes' in changes:
@@ -93,7 +97,6 @@ def test_only_what_the_names_say_is_changed():
         assert all(cfg[name] == cfgs[0][name] for name in shared)
         assert {**cfg.optim_wrapper.optimizer, 'lr': 0, 'fused': 0} == {
             **cfgs[0].optim_wrapper.optimizer, 'lr': 0, 'fused': 0}
-        assert cfg.train_dataloader.batch_size == 128
 
 
 @pytest.mark.parametrize('name', ['pic_all_4e', 'pic_all_4e_2views', 'simclr_all_2e', 'moco_all_2e', 'omw_12k_10e',

@@ -73,6 +73,16 @@ def test_lists_name_images_with_the_folders_labels(glyphs):
         assert len(InstanceDataset(**arguments, ann_file=f'{split}-{number}.txt', with_label=True)) == len(whole)
 
 
+def test_lists_are_parts_of_each_other(glyphs):
+    """And one that is lacking is written where the pictures are already."""
+    small, large = (set((glyphs / f'train-{number}.txt').read_text().splitlines()) for number in (1000, 12000))
+    assert len(small) == min(1000, len(large)) and small <= large
+    before = files_of(glyphs)
+    (glyphs / 'train-1000.txt').unlink()
+    run_tool(TOOL, FONTS, glyphs)
+    assert files_of(glyphs) == before
+
+
 def test_the_same_bytes_again(glyphs, tmp_path):
     run_tool(TOOL, FONTS, tmp_path / 'out')
     assert files_of(tmp_path / 'out') == files_of(glyphs)

@@ -1,7 +1,7 @@
 """Write letters and digits of fonts as grey PNG files, 28 x 28: OUT/{train,test}/<class>/<family>-<style>-<hash>.png.
 
-All fonts of a family are in one split.  OUT/train-12000.txt and OUT/test-3000.txt name fixed parts, with labels, and
-OUT/fonts.json says which fonts it was.
+All fonts of a family are in one split.  OUT/train-1000.txt, train-12000.txt and test-3000.txt name fixed parts, with
+labels, and OUT/fonts.json says which fonts it was.
 """
 import argparse
 import json
@@ -21,12 +21,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from pic_plugin.progress import reported
+from pic_plugin.whole_file import whole_file
 
 # folders that differ on disks to which A and a are the same, too
 CLASSES = {**{c: c for c in string.digits}, **{c: f'lower_{c}' for c in string.ascii_lowercase},
            **{c: f'upper_{c.lower()}' for c in string.ascii_uppercase}}
 SIZE = 28  # pixels
-NUM_PARTS = {'train': 12000, 'test': 3000}  # images of the lists
+PARTS = (('train', 1000), ('train', 12000), ('test', 3000))  # images of the lists; a smaller one is part of a larger
 
 _TEST_SHARE = 5  # one of so many families is for tests
 _DRAWN_SIZE = 48  # pixels per em, before a glyph is made smaller
@@ -136,6 +137,16 @@ def write_splits(fonts: Sequence[Font], out: Path, left_out: Counter) -> dict[st
     return names
 
 
+def write_lists(folder: Path) -> None:
+    """Write the lists of parts, of the pictures that are there."""
+    labels = {name: label for label, name in enumerate(sorted(CLASSES.values()))}  # as CustomDataset counts folders
+    for split, number in PARTS:
+        names = [path.relative_to(folder / split).as_posix() for path in (folder / split).glob('*/*.png')]
+        drawn = sorted(names, key=lambda name: sha256(name.encode()).digest())[:number]
+        with whole_file(folder / f'{split}-{number}.txt', replace=True) as partial:
+            partial.write_text(''.join(f'{name} {labels[name.split("/")[0]]}\n' for name in sorted(drawn)))
+
+
 def write_glyphs(folders: Sequence[Path], out: Path) -> None:
     """Write all, unless ``out`` has them.
 
@@ -149,6 +160,7 @@ def write_glyphs(folders: Sequence[Path], out: Path) -> None:
         if there != digest:
             raise ValueError(f'{out} must not exist, or have the glyphs of these fonts, {digest[:16]}; it has those of '
                              f'{there and there[:16]}: remove it, or give another folder')
+        write_lists(out)  # which there may be more of by now
         print(f'{out} is there already, of fonts {digest[:16]}')
         return
     partial = out.with_name(out.name + '.partial')
@@ -157,11 +169,7 @@ def write_glyphs(folders: Sequence[Path], out: Path) -> None:
     if not all(names.values()):
         raise ValueError('there must be fonts of several families, so that some are for tests, below '
                          f'{", ".join(map(str, folders))}; found {len(fonts)}; left out: {dict(left_out)}')
-    labels = {name: label for label, name in enumerate(sorted(CLASSES.values()))}  # as CustomDataset counts folders
-    for split, members in names.items():
-        drawn = sorted(members, key=lambda name: sha256(name.encode()).digest())[:NUM_PARTS[split]]
-        (partial / f'{split}-{NUM_PARTS[split]}.txt').write_text(
-            ''.join(f'{name} {labels[name.split("/")[0]]}\n' for name in sorted(drawn)))
+    write_lists(partial)
     used = {split: len({name.split('/')[1] for name in members}) for split, members in names.items()}
     summary = {'sha256': digest, 'fonts': len(fonts), 'families': len({font.family for font in fonts}),
                'images': {split: len(members) for split, members in names.items()}}
