@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, Optional
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
 from pic_plugin import engine, models  # noqa: F401  (registered)
@@ -94,7 +93,6 @@ def plan_training(dataset: InstanceDataset, images: Mapping[str, Any], out: Path
     for key in cfg_options:
         if key in _SAID_ELSEWHERE:
             raise ValueError(f'{key} in --cfg-options cannot be: {_SAID_ELSEWHERE[key]}')
-    MMLogger.get_instance('pretrain', log_level='WARNING')
     init_default_scope('mmpretrain')
     num_gpus = 0 if cpu else torch.cuda.device_count()
     machine = Machine(num_gpus, torch.cuda.get_device_properties(0).total_memory if num_gpus else 0,

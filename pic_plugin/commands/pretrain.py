@@ -136,6 +136,8 @@ def _absolute(name: str) -> str:
 
 
 def _write_config(run: Run, given: Mapping[str, Any], cpu: bool) -> None:
+    from mmengine.logging import MMLogger
+
     from pic_plugin.datasets.image_files import printable
     from pic_plugin.datasets.instance_dataset import InstanceDataset
     from pic_plugin.datasets.sources import images_from
@@ -146,6 +148,7 @@ def _write_config(run: Run, given: Mapping[str, Any], cpu: bool) -> None:
     data = settings.pop('data')
     without, findings = settings.pop('without', None), settings.pop('findings', None)
     images = images_from(data)
+    MMLogger.get_instance('pretrain', log_level='WARNING')  # the training says how many images there are
     dataset = InstanceDataset(**images)
     made = not run.out.exists()
     with writing_to(run.out.parent):

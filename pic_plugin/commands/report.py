@@ -18,7 +18,6 @@ _NUM_POINTS, _FEWEST_POINTS = 1500, 12  # of the map
 _NUM_GROUPS, _MOST_OF_GROUP, _NUM_OUTLIERS, _NUM_SALIENCY = 24, 12, 24, 12
 _NUM_PROBED = 5000  # images
 _DUPLICATE = 0.98  # cosine
-_BATCH = 64
 _SEED = 0
 
 
@@ -110,37 +109,24 @@ class _Pictures:
 
 def _features(network: 'Network', dataset: 'InstanceDataset', num_images: int) -> Features:
     """Of at most ``num_images``, evenly spread, those that can be read."""
-    import os
+    from functools import partial
 
     import numpy as np
-    import torch
     from mmengine.device import get_device
 
-    from pic_plugin.embedding.images import evaluated_batches
+    from pic_plugin.embedding.comparison import features_by
     from pic_plugin.evaluation.features import features_of
     from pic_plugin.model_zoo.network import untrained
-    from pic_plugin.progress import progress_bar
 
-    chosen = np.unique(np.linspace(0, len(dataset) - 1, num_images).astype(int))
-    models = [model.to(get_device()) for model in (untrained(network), network.model)]
-    asked = [chosen[i:i + _BATCH].tolist() for i in range(0, len(chosen), _BATCH)]
-    workers = min(8, len(os.sched_getaffinity(0)) - 1)
-    ids: list[int] = []
-    features: tuple[list, list] = ([], [])
-    with torch.inference_mode(), progress_bar(len(chosen), 'images') as advance:
-        for batch in evaluated_batches(dataset, asked, workers, get_device()):
-            if batch.data is not None:
-                ids += batch.images
-                for model, parts in zip(models, features):
-                    parts.append(features_of(model, batch.data).cpu().numpy())
-            advance(len(batch.images) + len(batch.unreadable))
+    chosen = np.unique(np.linspace(0, len(dataset) - 1, num_images).astype(int)).tolist()
+    networks = [partial(features_of, model.to(get_device())) for model in (untrained(network), network.model)]
+    ids, (before, after) = features_by(networks, dataset, chosen, get_device())
     if len(ids) < 2:
         raise ValueError(f'there must be two images at least that can be read, got {len(ids)} of {len(chosen)}')
-    before, after = map(np.concatenate, features)
     if not np.isfinite(after).all():
         raise ValueError(f'{network.weights} gives features that are not finite: training has diverged, and there is '
                          'nothing to show; train with a smaller learning rate')
-    return Features(np.array(ids), before, after)
+    return Features(ids, before, after)
 
 
 def _facts(run: Path, network: 'Network', dataset: 'InstanceDataset', looked_at: int) -> list[tuple[str, str]]:
