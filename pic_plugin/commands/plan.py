@@ -1,12 +1,12 @@
 """What a training on some images will be: its settings, its config, and how long it will take."""
 import os
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
 from pic_plugin import engine, models  # noqa: F401  (registered)
@@ -28,6 +28,13 @@ _KEYS = {
     'learning_rate': 'optim_wrapper.optimizer.lr', 'batch_norm_in_neck': 'model.neck',
     'visits': 'train_cfg', 'warmup_visits': 'param_scheduler', 'workers': 'train_dataloader.num_workers',
 }
+# what --cfg-options would change behind the back of the plan
+_SAID_ELSEWHERE = {
+    'work_dir': '--out says where things go',
+    'resume': 'it is an option of its own',
+    **{f'train_dataloader.dataset.{name}': 'the settings are chosen from the images that are named: name a folder, '
+       'several, or a text file with names' for name in ('data_root', 'data_prefix', 'ann_file', 'extensions')},
+}
 
 
 class Plan(NamedTuple):
@@ -36,6 +43,7 @@ class Plan(NamedTuple):
     settings: dict[str, Setting]
     views_per_second: float
     config: Config
+    cfg_options: Mapping[str, Any]  # what the user has put in the place of a setting, or of anything else
 
     @property
     def hours(self) -> float:
@@ -46,6 +54,7 @@ class Plan(NamedTuple):
         """The config, with a comment on each chosen number."""
         comments = {_KEYS[name]: f'{name.replace("_", " ")}: {setting.reason}'
                     for name, setting in self.settings.items()}
+        comments |= dict.fromkeys(self.cfg_options, 'by --cfg-options')
         return config_text(self.config.to_dict(), comments, heading)
 
     def lines(self) -> list[str]:
@@ -57,28 +66,34 @@ class Plan(NamedTuple):
             f'{images.number:,} images; {look.num_looked_at} were looked at{unreadable}: '
             f'{"grey" if images.grey else "in colour"}, short side {images.short_side} pixels (median)',
             *(f'  {name:<20}{setting.value!s:<10}{setting.reason}' for name, setting in self.settings.items()),
+            *(f'  {key}={value}, whatever stands above: by --cfg-options' for key, value in self.cfg_options.items()),
             f'{views:,} views, {-(-views // self.settings["batch_size"].value):,} steps, at some '
             f'{self.views_per_second:.0f} views a second: {_duration(self.hours)}']
 
 
-def plan_training(images: Mapping[str, Any], out: Path, cpu: bool = False, seed: int = 0,
-                  cfg_options: Optional[Mapping[str, Any]] = None, **given: Any) -> Plan:
+def plan_training(dataset: InstanceDataset, images: Mapping[str, Any], out: Path, cpu: bool = False, seed: int = 0,
+                  tensorboard: bool = False, cfg_options: Optional[Mapping[str, Any]] = None, **given: Any) -> Plan:
     """Look at some of the images, choose the settings, and try for some seconds how fast they are.
 
     Args:
-        images: ``data_root`` and ``ann_file`` of :class:`InstanceDataset`.
+        dataset: the images; its pipeline plays no part.
+        images: its ``data_root`` and ``ann_file``.
         out: the work directory.
         cpu: train on the CPU, whether there are GPUs or not.
         seed: of everything random.
+        tensorboard: whether to log for it, too.
         cfg_options: what is to be different in the config, by dotted keys.
         given: the settings that :func:`.choose_settings` takes.
 
     Raises:
-        ValueError: if there are too few images, none that can be read, or settings that do not go together.
+        ValueError: if there are too few images, none that can be read, settings that do not go together, or options
+            that do not fit into the config or say again what is said elsewhere.
     """
-    MMLogger.get_instance('pretrain', log_level='WARNING')
+    cfg_options = cfg_options or {}
+    for key in cfg_options:
+        if key in _SAID_ELSEWHERE:
+            raise ValueError(f'{key} in --cfg-options cannot be: {_SAID_ELSEWHERE[key]}')
     init_default_scope('mmpretrain')
-    dataset = InstanceDataset(**images, pipeline=[dict(type='LoadImageFromFile')])
     num_gpus = 0 if cpu else torch.cuda.device_count()
     machine = Machine(num_gpus, torch.cuda.get_device_properties(0).total_memory if num_gpus else 0,
                       len(os.sched_getaffinity(0)))
@@ -89,13 +104,19 @@ def plan_training(images: Mapping[str, Any], out: Path, cpu: bool = False, seed:
         config.merge_from_dict(_changes(settings, look, machine, images, config, small))
         if num_gpus:
             use_amp(config, 'auto')
-        config.merge_from_dict({'work_dir': str(out), 'randomness.seed': seed, **(cfg_options or {})})
+        if tensorboard:
+            config.visualizer.vis_backends.append(dict(type='TensorboardVisBackend'))
+        config.merge_from_dict({'work_dir': str(out), 'randomness.seed': seed})
+        try:
+            config.merge_from_dict(deepcopy(dict(cfg_options)))
+        except (LookupError, TypeError) as error:
+            raise ValueError(f'--cfg-options {cfg_options} do not fit into the config: {error}') from error
         return config
 
     settings = choose_settings(look.images, machine, **given)
-    speed = views_per_second(config_of(settings), machine)
+    speed = views_per_second(config_of(settings), dataset, machine)
     settings = choose_settings(look.images, machine, **given, views_per_second=speed)
-    return Plan(look, settings, speed, config_of(settings))
+    return Plan(look, settings, speed, config_of(settings), cfg_options)
 
 
 def _changes(settings: Mapping[str, Setting], look: Look, machine: Machine, images: Mapping[str, Any], base: Config,

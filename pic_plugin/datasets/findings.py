@@ -17,7 +17,6 @@ from pic_plugin.whole_file import whole_file
 
 from .inspection import KINDS, TINY, Inspection, inspect_image, why_unreadable
 from .instance_dataset import InstanceDataset
-from .sources import Data, images_from
 
 _BIT = {kind: 1 << bit for bit, kind in enumerate(KINDS)}
 _AT_ONCE = 16  # files that a thread takes
@@ -162,11 +161,11 @@ def write_findings(findings: Findings, dataset: InstanceDataset, path: Path) -> 
         file.write('\n }\n}\n')
 
 
-def images_without(data: Data, findings: Path, kinds: Sequence[str], names: Path) -> dict[str, Any]:
+def images_without(dataset: InstanceDataset, findings: Path, kinds: Sequence[str], names: Path) -> dict[str, Any]:
     """Write the names of the images that are not of some kinds; of identical files the first one stays.
 
     Args:
-        data: what was checked, named as for :func:`.sources.images_from`; it may have been moved since.
+        dataset: that was checked; its folders may have been moved since.
         findings: what :func:`write_findings` wrote.
         kinds: of :data:`.inspection.KINDS`.
         names: the file to write, which must not exist.
@@ -185,7 +184,6 @@ def images_without(data: Data, findings: Path, kinds: Sequence[str], names: Path
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise ValueError(f'{findings} is not what check writes ({type(error).__name__}: {error}); run check again with '
                          'another --out') from error
-    dataset = InstanceDataset(**images_from(data))
     if dataset.fingerprint() != found['fingerprint']:
         raise ValueError(f'{findings} is about {found["num_images"]} files of {", ".join(found["folders"])}, and the '
                          f'{len(dataset)} of {", ".join(dataset.folders)} have other names or another order; run check '

@@ -1,10 +1,12 @@
 """A trained backbone, ready to be used: from a run, a released file, or weights of an architecture that is known."""
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from mmengine.runner import set_random_seed
 from mmpretrain.apis.model import ModelHub
 from mmpretrain.models import ImageClassifier
 
@@ -58,6 +60,16 @@ def load_network(source: Path, config: Optional[str] = None) -> Network:
     model.backbone.load_state_dict(state, strict=False)  # all but num_batches_tracked was compared
     model.eval()
     return Network(model, pipeline, weights, cfg)
+
+
+def untrained(network: Network) -> ImageClassifier:
+    """The network as its training started, or one like it: with random weights, by the training's seed."""
+    set_random_seed(network.config.get('randomness', {}).get('seed') or 0)
+    model = deepcopy(network.model)
+    with DefaultScope.overwrite_default_scope(_SCOPE):
+        model.backbone = MODELS.build(network.config.model.backbone)
+    model.backbone.init_weights()
+    return model.eval()
 
 
 def _find(source: Path, config: Optional[str]) -> tuple[Path, Config]:
