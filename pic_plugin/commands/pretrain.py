@@ -37,6 +37,7 @@ def pretrain(data: 'Data',
              visits: Optional[int] = None,
              hours: Optional[float] = None,
              backbone: Optional[str] = None,
+             start: Optional[str] = None,
              size: Optional[int] = None,
              batch_size: Optional[int] = None,
              without: Sequence[str] = (),
@@ -53,6 +54,7 @@ def pretrain(data: 'Data',
         visits: how often each image is trained on; 200, or on a CPU as often as an hour allows.
         hours: that training may take, in place of ``visits``.
         backbone: one of ``settings.BACKBONES``.
+        start: the backbone to go on from, in place of ``backbone``, as :func:`.find_start` takes it.
         size: of the views, in pixels.
         batch_size: over all GPUs.
         without: kinds of images to leave out, as :func:`check` names them; of identical files the first one stays.
@@ -64,11 +66,12 @@ def pretrain(data: 'Data',
 
     Raises:
         ValueError: if ``out`` holds something and ``resume`` is not set, or nothing and it is; if settings are given to
-            a training that is resumed; or from :func:`.choose_settings` and :class:`InstanceDataset`.
+            a training that is resumed; or from :func:`.choose_settings`, :func:`.find_start` and
+            :class:`InstanceDataset`.
         ChildProcessError: if the training failed; what it printed says why.
     """
     run = Run(Path(out))
-    given = dict(visits=visits, hours=hours, backbone=backbone, size=size, batch_size=batch_size,
+    given = dict(visits=visits, hours=hours, backbone=backbone, start=start, size=size, batch_size=batch_size,
                  cfg_options=cfg_options or None)
     if findings is not None and not without:
         raise ValueError('findings are of use with kinds of images to leave out: give --without, too')
@@ -89,10 +92,12 @@ def pretrain(data: 'Data',
 
 def _write_config(run: Run, data: 'Data', without: Sequence[str], findings: Union[str, Path, None], cpu: bool,
                   seed: int, given: dict[str, Any]) -> None:
+    from pic_plugin.checkpoints.convert import save_torch
     from pic_plugin.datasets.sources import images_from
+    from pic_plugin.model_zoo.start import find_start
     from pic_plugin.whole_file import whole_file, writing_to
 
-    from .plan import plan_training
+    from .plan import START, plan_training
     images = {key: [os.path.abspath(root) for root in value] if isinstance(value, list) else
               os.path.abspath(value) if key == 'data_root' and os.path.exists(value) else value
               for key, value in images_from(data).items()}
@@ -102,6 +107,10 @@ def _write_config(run: Run, data: 'Data', without: Sequence[str], findings: Unio
     try:
         if without:
             images = _images_without(data, without, findings, run.out)
+        if (source := given.pop('start')) is not None:
+            given['start'] = start = find_start(source)
+            with whole_file(run.out / START) as partial:
+                save_torch(start.state, partial)
         plan = plan_training(images, run.out, cpu, seed, **given)
         print('\n'.join(plan.lines()), flush=True)
         again = shlex.join(['python', '-m', 'pic_plugin', 'pretrain', *map(str, _listed(data)), '--out', str(run.out),
@@ -110,7 +119,7 @@ def _write_config(run: Run, data: 'Data', without: Sequence[str], findings: Unio
             partial.write_text(plan.text(f'Pre-training on {plan.look.images.number} images, written by pic_plugin.  '
                                          f'A complete config: edit it, and go on with\n{again}'))
     except BaseException:
-        for path in (run.out / _FINDINGS, run.out / _NAMES):
+        for path in (run.out / name for name in (_FINDINGS, _NAMES, START)):
             path.unlink(missing_ok=True)
         if made:
             run.out.rmdir()
@@ -168,6 +177,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         'often as an hour allows')
     length.add_argument('--hours', type=float, help='that training may take')
     parser.add_argument('--backbone', choices=BACKBONES, help='by default one that suits images and machine')
+    parser.add_argument('--from', dest='start', metavar='FILE|NAME', help='go on from a backbone: a run, a file of '
+                        'weights, a name of mmpretrain or timm, or NAME=FILE')
     parser.add_argument('--size', type=int, help='of the views, in pixels; by default as the images are, up to 224, or '
                         '96 on a CPU')
     parser.add_argument('--batch-size', type=int, help='over all GPUs')
@@ -183,9 +194,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train."""
-    done = pretrain(args.data, args.out, visits=args.visits, hours=args.hours, backbone=args.backbone, size=args.size,
-                    batch_size=args.batch_size, without=args.without, findings=args.findings, seed=args.seed,
-                    resume=args.resume, cpu=args.cpu, cfg_options=args.cfg_options)
+    done = pretrain(args.data, args.out, visits=args.visits, hours=args.hours, backbone=args.backbone,
+                    start=args.start, size=args.size, batch_size=args.batch_size, without=args.without,
+                    findings=args.findings, seed=args.seed, resume=args.resume, cpu=args.cpu,
+                    cfg_options=args.cfg_options)
     print(f'{done.backbone}: the trained network\n'
           f'python -m pic_plugin report {shlex.quote(str(done.out))}    # a page to look at\n'
           f'python -m pic_plugin embed {shlex.join(args.data)} --model {shlex.quote(str(done.out))} '
