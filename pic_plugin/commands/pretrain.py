@@ -39,6 +39,7 @@ def pretrain(data: 'Data',
              visits: Optional[int] = None,
              hours: Optional[float] = None,
              backbone: Optional[str] = None,
+             start: Optional[str] = None,
              size: Optional[int] = None,
              batch_size: Optional[int] = None,
              without: Sequence[str] = (),
@@ -56,6 +57,7 @@ def pretrain(data: 'Data',
         visits: how often each image is trained on; 200, or on a CPU as often as an hour allows.
         hours: that training may take, in place of ``visits``.
         backbone: one of ``settings.BACKBONES``.
+        start: the backbone to go on from, in place of ``backbone``, as :func:`.find_start` takes it.
         size: of the views, in pixels.
         batch_size: over all GPUs.
         without: kinds of images to leave out, as :func:`check` names them; of identical files the first one stays.
@@ -70,13 +72,13 @@ def pretrain(data: 'Data',
     Raises:
         ValueError: if ``out`` holds something and ``resume`` is not set, or no training and it is; if a training that
             is resumed was started with something else; if TensorBoard is asked for and missing; or from
-            :func:`.plan_training` and :class:`InstanceDataset`.
+            :func:`.plan_training`, :func:`.find_start` and :class:`InstanceDataset`.
         ChildProcessError: if the training failed; what it printed says why.
     """
     run = Run(Path(out))
     given = {name: value for name, value in dict(
         data=[_absolute(os.fspath(name)) for name in _listed(data)], visits=visits, hours=hours, backbone=backbone,
-        size=size, batch_size=batch_size, without=list(without) or None,
+        start=start and _absolute(start), size=size, batch_size=batch_size, without=list(without) or None,
         findings=None if findings is None else os.path.abspath(findings), seed=seed, tensorboard=tensorboard or None,
         cfg_options=dict(cfg_options or {}) or None).items() if value is not None}
     if findings is not None and not without:
@@ -126,7 +128,7 @@ def _said(name: str, value: Any) -> str:
     """A setting, as a user types it."""
     if name == 'data':
         return f'the images of {shlex.join(value)}'
-    option = f'--{name.replace("_", "-")}'
+    option = '--from' if name == 'start' else f'--{name.replace("_", "-")}'
     return f'no {option}' if value is None else option if value is True else f'{option} {value}'
 
 
@@ -138,12 +140,14 @@ def _absolute(name: str) -> str:
 def _write_config(run: Run, given: Mapping[str, Any], cpu: bool) -> None:
     from mmengine.logging import MMLogger
 
+    from pic_plugin.checkpoints.convert import save_torch
     from pic_plugin.datasets.image_files import printable
     from pic_plugin.datasets.instance_dataset import InstanceDataset
     from pic_plugin.datasets.sources import images_from
+    from pic_plugin.model_zoo.start import find_start
     from pic_plugin.whole_file import whole_file, writing_to
 
-    from .plan import plan_training
+    from .plan import START, plan_training
     settings = dict(given)
     data = settings.pop('data')
     without, findings = settings.pop('without', None), settings.pop('findings', None)
@@ -157,6 +161,10 @@ def _write_config(run: Run, given: Mapping[str, Any], cpu: bool) -> None:
         if without:
             images = _images_without(dataset, without, findings, run.out)
             dataset = InstanceDataset(**images)
+        if (source := settings.pop('start', None)) is not None:
+            settings['start'] = start = find_start(source)
+            with whole_file(run.out / START) as partial:
+                save_torch(start.state, partial)
         plan = plan_training(dataset, images, run.out, cpu, **settings)
         plan.config.started_with = {'seed': 0, **given}
         print('\n'.join(plan.lines()), flush=True)
@@ -166,7 +174,7 @@ def _write_config(run: Run, given: Mapping[str, Any], cpu: bool) -> None:
             partial.write_text(plan.text(f'Pre-training on {plan.look.images.number} images, written by pic_plugin.  '
                                          f'A complete config: edit it, and go on with\n{again}'))
     except BaseException:
-        for path in (run.out / _FINDINGS, run.out / _NAMES):
+        for path in (run.out / name for name in (_FINDINGS, _NAMES, START)):
             path.unlink(missing_ok=True)
         if made:
             run.out.rmdir()
@@ -225,6 +233,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     length.add_argument('--hours', type=float, help='that training may take')
     parser.add_argument('--backbone', choices=BACKBONES, metavar='NAME', help=f'{", ".join(BACKBONES)}; by default one '
                         'that suits images and machine')
+    parser.add_argument('--from', dest='start', metavar='FILE|NAME', help='go on from a backbone: a run, a file of '
+                        'weights, a name of mmpretrain or timm, or NAME=FILE')
     parser.add_argument('--size', type=int, help='of the views, in pixels; by default as the images are, up to 224, or '
                         '96 on a CPU')
     parser.add_argument('--batch-size', type=int, help='over all GPUs')
@@ -244,9 +254,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train."""
-    done = pretrain(args.data, args.out, visits=args.visits, hours=args.hours, backbone=args.backbone, size=args.size,
-                    batch_size=args.batch_size, without=args.without, findings=args.findings, seed=args.seed,
-                    tensorboard=args.tensorboard, resume=args.resume, cpu=args.cpu, cfg_options=args.cfg_options)
+    done = pretrain(args.data, args.out, visits=args.visits, hours=args.hours, backbone=args.backbone,
+                    start=args.start, size=args.size, batch_size=args.batch_size, without=args.without,
+                    findings=args.findings, seed=args.seed, tensorboard=args.tensorboard, resume=args.resume,
+                    cpu=args.cpu, cfg_options=args.cfg_options)
     print(f'{done.backbone}: the trained network\n'
           f'python -m pic_plugin report {shlex.quote(str(done.out))}    # a page to look at\n'
           f'python -m pic_plugin embed {shlex.join(args.data)} --model {shlex.quote(str(done.out))} '

@@ -74,19 +74,20 @@ def untrained(network: Network) -> ImageClassifier:
 
 def _find(source: Path, config: Optional[str]) -> tuple[Path, Config]:
     """The checkpoint, and the config."""
-    if not source.exists() and (found := _mmpretrain_model(str(source))) is not None:
+    if not source.exists() and (found := mmpretrain_model(str(source))) is not None:
         raise ValueError(f'{source} is a network of mmpretrain, whose weights are to be given, and it as --config; '
                          f'mmpretrain has them at {found.weights or "no address"}')
     weights = find_checkpoint(source, with_neck=False)
     if config is not None and not Path(config).exists():
-        if (found := _mmpretrain_model(config)) is None:
+        if (found := mmpretrain_model(config)) is None:
             raise ValueError(f'--config {config} is neither a file nor the name of a network of mmpretrain; '
                              "mmpretrain.list_models('*resnet*') lists them")
         return weights, found.config
     return weights, Config.fromfile(find_config(weights.parent, None if config is None else Path(config)))
 
 
-def _mmpretrain_model(name: str) -> Any:
+def mmpretrain_model(name: str) -> Any:
+    """What mmpretrain lists under a name, with ``config`` and ``weights`` (an address, or None); None if nothing."""
     try:
         return ModelHub.get(name)
     except ValueError:

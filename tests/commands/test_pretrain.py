@@ -56,6 +56,40 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(trained, pictures, tmp_
     assert_same(backbone(out), backbone(trained.out))
 
 
+def test_training_goes_on_from_another(trained, pictures, tmp_path):
+    out = tmp_path / 'on'
+    arguments = ['pretrain', str(pictures), '--out', str(out), '--cpu']
+    assert main([*arguments, '--from', str(trained.out), '--visits', '1', '--cfg-options',
+                 'train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False']) == 0
+    start = torch.load(out / 'start.pth', weights_only=True)
+    assert_same(start, backbone(trained.out))
+    assert not torch.equal(backbone(out)['conv1.weight'], start['conv1.weight'])
+    moved = [(backbone(out)[name] - tensor).abs().max() for name, tensor in start.items() if 'weight' in name]
+    assert max(moved) < 2e-3  # a few steps of Adam at 1e-4
+    config = Config.fromfile(str(out / 'config.py'))
+    assert config.model.backbone.init_cfg == dict(type='Pretrained', checkpoint=str(out / 'start.pth'))
+    assert config.optim_wrapper.row_optimizer == Config.fromfile(str(trained.config)).optim_wrapper.optimizer
+    text, log = (out / 'config.py').read_text(), next(out.glob('*/*.log')).read_text()
+    assert '# network lr: of AdamW; small' in text and "# learning rate: the paper's" in text
+    assert f'model.backbone took {len(start)} of the {len(start)} tensors of {out}/start.pth' in log
+    assert 'Contrastive prior: features of the backbone that was loaded, of 40 images' in log
+    # what it started from may be gone, and may not be given again
+    assert main([*arguments, '--resume']) == 0
+    with pytest.raises(ValueError, match='with its own settings, and start cannot'):
+        pic_plugin.pretrain(pictures, out, start='resnet50', resume=True)
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(start='resnet51'), 'neither mmpretrain nor timm has a network of that name'),
+    (dict(backbone='resnet18'), "give backbone, or a network to go on from, and not both: got 'resnet18' and ResNet"),
+    (dict(size=64), r'takes images of 1 channels, and these are trained on as pictures, of 3'),
+])
+def test_what_training_cannot_go_on_from(trained, pictures, tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        pic_plugin.pretrain(pictures, tmp_path / 'out', cpu=True, **{'start': str(trained.out), **options})
+    assert not (tmp_path / 'out').exists()
+
+
 def test_nothing_is_overwritten(trained, pictures, capsys):
     before = trained.config.read_bytes()
     assert main(['pretrain', str(pictures), '--out', str(trained.out), '--cpu']) == 1

@@ -1,7 +1,8 @@
 """Write letters and digits of fonts as grey PNG files, 28 x 28: OUT/{train,test}/<class>/<family>-<style>-<hash>.png.
 
 All fonts of a family are in one split.  OUT/train-1000.txt, train-12000.txt and test-3000.txt name fixed parts, with
-labels, and OUT/fonts.json says which fonts it was.
+labels; OUT/train-capitals.txt the digits and capitals of one half of the training families, OUT/train-lower-2000.txt
+small letters of the other half, OUT/test-lower-2000.txt those of tests.  OUT/fonts.json says which fonts it was.
 """
 import argparse
 import json
@@ -14,7 +15,7 @@ from collections import Counter
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import cv2
 import numpy as np
@@ -27,7 +28,15 @@ from pic_plugin.whole_file import whole_file
 CLASSES = {**{c: c for c in string.digits}, **{c: f'lower_{c}' for c in string.ascii_lowercase},
            **{c: f'upper_{c.lower()}' for c in string.ascii_uppercase}}
 SIZE = 28  # pixels
-PARTS = (('train', 1000), ('train', 12000), ('test', 3000))  # images of the lists; a smaller one is part of a larger
+# of each list: its split, which classes (by the beginning of their names), which half of the families, how many images
+LISTS: dict[str, tuple[str, str, Optional[int], Optional[int]]] = {
+    'train-1000': ('train', '', None, 1000),
+    'train-12000': ('train', '', None, 12000),
+    'test-3000': ('test', '', None, 3000),
+    'train-capitals': ('train', 'upper_|[0-9]', 0, None),
+    'train-lower-2000': ('train', 'lower_', 1, 2000),
+    'test-lower-2000': ('test', 'lower_', None, 2000),
+}
 
 _TEST_SHARE = 5  # one of so many families is for tests
 _DRAWN_SIZE = 48  # pixels per em, before a glyph is made smaller
@@ -137,16 +146,6 @@ def write_splits(fonts: Sequence[Font], out: Path, left_out: Counter) -> dict[st
     return names
 
 
-def write_lists(folder: Path) -> None:
-    """Write the lists of parts, of the pictures that are there."""
-    labels = {name: label for label, name in enumerate(sorted(CLASSES.values()))}  # as CustomDataset counts folders
-    for split, number in PARTS:
-        names = [path.relative_to(folder / split).as_posix() for path in (folder / split).glob('*/*.png')]
-        drawn = sorted(names, key=lambda name: sha256(name.encode()).digest())[:number]
-        with whole_file(folder / f'{split}-{number}.txt', replace=True) as partial:
-            partial.write_text(''.join(f'{name} {labels[name.split("/")[0]]}\n' for name in sorted(drawn)))
-
-
 def write_glyphs(folders: Sequence[Path], out: Path) -> None:
     """Write all, unless ``out`` has them.
 
@@ -160,7 +159,7 @@ def write_glyphs(folders: Sequence[Path], out: Path) -> None:
         if there != digest:
             raise ValueError(f'{out} must not exist, or have the glyphs of these fonts, {digest[:16]}; it has those of '
                              f'{there and there[:16]}: remove it, or give another folder')
-        write_lists(out)  # which there may be more of by now
+        write_lists(out)  # those that are new
         print(f'{out} is there already, of fonts {digest[:16]}')
         return
     partial = out.with_name(out.name + '.partial')
@@ -179,6 +178,24 @@ def write_glyphs(folders: Sequence[Path], out: Path) -> None:
           f'{used["test"]} fonts of {summary["families"]} families, to {out}; fonts {digest[:16]}')
     for reason, count in sorted(left_out.items()):
         print(f'left out: {count} fonts {reason}')
+
+
+def write_lists(out: Path) -> None:
+    """Write the lists that are not there: with labels, drawn by the hash of the pictures' names."""
+    labels = {name: label for label, name in enumerate(sorted(CLASSES.values()))}  # as CustomDataset counts folders
+    for list_name, (split, classes, half, number) in LISTS.items():
+        if (path := out / f'{list_name}.txt').exists():
+            continue
+        names = [f'{file.parent.name}/{file.name}' for name in labels if re.match(classes, name)
+                 for file in (out / split / name).iterdir() if half in (None, _half(file))]
+        drawn = sorted(names, key=lambda name: sha256(name.encode()).digest())[:number]
+        with whole_file(path) as partial:
+            partial.write_text(''.join(f'{name} {labels[name.split("/")[0]]}\n' for name in sorted(drawn)))
+
+
+def _half(picture: Path) -> int:
+    """Of its family: 0 or 1."""
+    return sha256(picture.name.split('-')[0].encode()).digest()[0] % 2
 
 
 if __name__ == '__main__':
