@@ -73,6 +73,11 @@ help:
 	.venv-docs/$(PIP) -r requirements/docs.txt
 	touch $@
 
+.venv-dist/.complete: requirements/dist.txt
+	$(PYTHON) -m venv .venv-dist
+	.venv-dist/$(PIP) -r requirements/dist.txt
+	touch $@
+
 # --- what a user types ---
 
 quickstart: .venv/.quickstart
@@ -131,5 +136,12 @@ docs: .venv-docs/.complete
 	.venv-docs/bin/sphinx-build -b html -q -E --fail-on-warning --keep-going docs build/site
 	@echo "build/site/index.html"
 
+# the wheel is built from the sdist, so the sdist has what that takes
+dist: .venv-dist/.complete
+	rm -rf dist build/lib build/bdist.*
+	.venv-dist/bin/python -m build --no-isolation --outdir dist .
+	.venv-dist/bin/twine check --strict dist/*
+	.venv-dist/bin/python tools/check_dist.py dist
+
 clean:
-	rm -rf .venv .venv-upstream .venv-downstream .venv-docs
+	rm -rf .venv .venv-upstream .venv-downstream .venv-docs .venv-dist
