@@ -36,6 +36,8 @@ napoleon_use_ivar = True
 html_theme = 'furo'
 html_title = 'pic_plugin'
 html_copy_source = False
+html_static_path = ['_static']
+html_css_files = ['site.css']
 html_theme_options = {
     'light_css_variables': {'color-brand-primary': '#1f5fa8', 'color-brand-content': '#1f5fa8'},
     'dark_css_variables': {'color-brand-primary': '#7fb3ee', 'color-brand-content': '#7fb3ee'},
