@@ -20,6 +20,7 @@ external_toc_path = '_toc.yml'
 # Markdown as GitHub shows it: its anchors of headings, links to files of the repository, which are copied beside
 myst_heading_anchors = 3
 myst_links_external_new_tab = False
+highlight_language = 'none'  # what has no language is a command, or what it prints
 nb_execution_mode = 'off'  # a notebook is shown with the outputs that it keeps
 
 # docstrings are read from the modules, which are imported without torch and the toolboxes
