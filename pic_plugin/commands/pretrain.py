@@ -119,7 +119,7 @@ def _write_config(run: Run, data: 'Data', without: Sequence[str], findings: Unio
 
 def _images_without(data: 'Data', without: Sequence[str], findings: Union[str, Path, None],
                     out: Path) -> dict[str, Any]:
-    """The images but those of some kinds, listed in ``out``."""
+    """List in ``out`` the images that are not of these kinds."""
     from pic_plugin.datasets.findings import find_all, images_without, write_findings
     from pic_plugin.datasets.instance_dataset import InstanceDataset
     from pic_plugin.datasets.sources import images_from
@@ -138,7 +138,7 @@ def _listed(data: 'Data') -> Sequence[Union[str, os.PathLike]]:
 
 
 def _train(run: Run, cpu: bool) -> None:
-    """As ``tools/train.py`` does it, by a process for each GPU."""
+    """Train as ``tools/train.py`` does, with one process per GPU."""
     import torch
 
     from .resources import resource
