@@ -10,7 +10,7 @@ EVIDENCE := work_dirs/evidence
 WHEELS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pic_plugin/wheels
 PIP := bin/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: help quickstart test test-upstream test-downstream test-gpu evidence evidence-all glyphs transfer bench bench-gpu clean
+.PHONY: help quickstart test test-upstream test-downstream test-gpu evidence evidence-all glyphs transfer bench bench-gpu docs dist clean
 
 help:
 	@sed -n 1p Makefile | cut -c3-
@@ -19,6 +19,7 @@ help:
 	@echo "make test-upstream: the tests with OpenMMLab's own packages;  make clean: remove the environments"
 	@echo "make test-downstream: those of detection and segmentation"
 	@echo "make test-gpu, make bench-gpu: tests, time and memory on GPUs (docs/gpus.md)"
+	@echo "make docs: the site, in build/site;  make dist: wheel and sdist, built and checked, in dist"
 
 # --- environments: a stamp says that one is complete ---
 
@@ -63,6 +64,17 @@ help:
 	.venv-downstream/$(PIP) -r requirements/onedl.txt -r requirements/downstream.txt -r requirements/runtime.txt \
 		-r requirements/tests.txt
 	.venv-downstream/$(PIP) --no-build-isolation --no-deps -e .
+	touch $@
+
+# torch and the toolboxes are not needed to read docstrings
+.venv-docs/.complete: requirements/docs.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/$(PIP) -r requirements/docs.txt
+	touch $@
+
+.venv-dist/.complete: requirements/dist.txt
+	$(PYTHON) -m venv .venv-dist
+	.venv-dist/$(PIP) -r requirements/dist.txt
 	touch $@
 
 # --- what a user types ---
@@ -120,5 +132,17 @@ bench: .venv/.quickstart
 bench-gpu: .venv/.quickstart
 	PYTHONWARNINGS=ignore .venv/bin/python tools/benchmarks/gpu_step.py --out $(BENCHMARKS)
 
+# a warning is an error: of a link that leads nowhere, a page that no list has, a docstring that cannot be read
+docs: .venv-docs/.complete
+	.venv-docs/bin/sphinx-build -b html -q -E --fail-on-warning --keep-going docs build/site
+	@echo "build/site/index.html"
+
+# the wheel is built from the sdist, so the sdist has what that takes
+dist: .venv-dist/.complete
+	rm -rf dist build/lib build/bdist.*
+	.venv-dist/bin/python -m build --no-isolation --outdir dist .
+	.venv-dist/bin/twine check --strict dist/*
+	.venv-dist/bin/python tools/check_dist.py dist
+
 clean:
-	rm -rf .venv .venv-upstream .venv-downstream
+	rm -rf .venv .venv-upstream .venv-downstream .venv-docs .venv-dist

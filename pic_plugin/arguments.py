@@ -1,4 +1,4 @@
-"""Numbers in a config are what they should be."""
+"""Checks that numbers in a config are of the right kind and range."""
 import math
 from numbers import Integral, Real
 from typing import Any
@@ -26,7 +26,7 @@ def check_kind(kind: type, optional: bool = False, **values: Any) -> None:
 
 
 def check_positive(kind: type, optional: bool = False, **values: Any) -> None:
-    """As :func:`check_kind`, and that they are positive, and finite."""
+    """Check as :func:`check_kind` does, and that they are positive and finite."""
     check_kind(kind, optional, **values)
     for name, value in values.items():
         if value is not None and not 0 < value < math.inf:

@@ -1,11 +1,11 @@
-"""Where pixels come from: affine maps, and rectangles that are painted over."""
+"""Geometry: affine maps, and rectangles that are painted over."""
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
 def affine(images: Tensor, inverse: Tensor, fill: float = 0.0) -> Tensor:
-    r"""Bilinear samples of an image that goes on as ``fill``, at :math:`A x + t` for each pixel :math:`x`.
+    r"""Sample an image bilinearly, with ``fill`` beyond its edges, at :math:`A x + t` for each pixel :math:`x`.
 
     Equals ``torchvision.transforms.functional.affine`` with bilinear interpolation, whose inverse matrix is given here.
 
@@ -32,7 +32,7 @@ def affine(images: Tensor, inverse: Tensor, fill: float = 0.0) -> Tensor:
 
 
 def erase(images: Tensor, boxes: Tensor, value: float = 0.0) -> Tensor:
-    """Paint a rectangle of each image over; equals ``torchvision.transforms.functional.erase``.
+    """Paint over a rectangle of each image; equals ``torchvision.transforms.functional.erase``.
 
     Args:
         images: ``[B, C, H, W]``.

@@ -34,7 +34,7 @@ def convert_file(source: Path, out: Path, convert: Callable[[Path], dict[str, Te
 
 
 def save_torch(state: dict[str, Tensor], path: Path) -> None:
-    """A dict of tensors, as ``torch.load(path, weights_only=True)`` reads it."""
+    """Write a dict of tensors that ``torch.load(path, weights_only=True)`` reads."""
     # cloned: a view would be saved with all that it is a view of
     file = io.BytesIO()
     torch.save({name: tensor.detach().clone() for name, tensor in state.items()}, file)
@@ -42,7 +42,7 @@ def save_torch(state: dict[str, Tensor], path: Path) -> None:
 
 
 def save_safetensors(state: dict[str, Tensor], path: Path) -> None:
-    """A file of safetensors.
+    """Write a file of safetensors.
 
     Raises:
         ValueError: if that package is not there.
@@ -57,7 +57,7 @@ def save_safetensors(state: dict[str, Tensor], path: Path) -> None:
 
 
 def save_detectron2(state: dict[str, Tensor], path: Path) -> None:
-    """A pickle of numpy arrays, which Detectron2 fits to its models by the ends of their names."""
+    """Write a pickle of numpy arrays, which Detectron2 fits to its models by the ends of their names."""
     arrays = {name: tensor.detach().numpy() for name, tensor in state.items()}
     with path.open('wb') as file:
         _ArrayPickler(file, protocol=4).dump({'model': arrays, '__author__': 'pic_plugin', 'matching_heuristics': True})

@@ -20,7 +20,7 @@ HOW_TO_CONVERT = (
 
 
 def load_tensors_only(path: Union[str, Path], allowed: Sequence[type] = (), mmap: bool = False) -> Any:
-    """What ``torch.save`` or safetensors wrote, on the CPU, if it is tensors and plain values.
+    """Load what ``torch.save`` or safetensors wrote, on the CPU, if it is tensors and plain values.
 
     Args:
         path: a file; it is read by safetensors if its name ends so.
@@ -80,7 +80,7 @@ class _TensorsAlone(pickle.Unpickler):
 
 
 def load_network(path: Union[str, Path]) -> dict[str, Tensor]:
-    """The tensors of a network in any checkpoint, mmengine's among them, whose log :func:`load_tensors_only` refuses.
+    """Load the tensors of a network, also from checkpoints of mmengine, whose log :func:`load_tensors_only` refuses.
 
     Whatever is no tensor or plain value is left out; none of it is made, and no code of it runs.
 
@@ -136,7 +136,7 @@ def _also_safe(allowed: Sequence[type]) -> Iterator[None]:
 
 
 def find_unsafe(content: Any, key: str = '') -> Optional[str]:
-    """The key of what :func:`load_tensors_only` would not read again, and its type; None if it reads all.
+    """Find what :func:`load_tensors_only` would not read again: its key and type; None if it reads all.
 
     Args:
         content: what is to be saved.

@@ -1,4 +1,4 @@
-"""What a ResNet's tensors are called, by those who publish them.
+"""The names of a ResNet's tensors in each library.
 
 ====================  =============================  =====================  ===========================
 the authors of PIC    mmpretrain                     torchvision            Detectron2

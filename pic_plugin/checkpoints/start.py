@@ -1,4 +1,4 @@
-"""What a network takes of the checkpoint that it is to start from."""
+"""Starting from a checkpoint: which tensors a network takes from it."""
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +9,7 @@ from .shapes import differences, shapes_of
 
 
 def fit_backbone(checkpoint: dict[str, Any], network: Mapping[str, Tensor], path: str) -> None:
-    """Make a checkpoint one that a network takes its backbone from; mmengine only warns of what does not fit.
+    """Prepare a checkpoint so that a network takes its backbone from it; mmengine only warns of what does not fit.
 
     Args:
         checkpoint: a network under ``state_dict``, or a dict of tensors: of a network, or of a backbone alone as

@@ -1,4 +1,4 @@
-"""What a training on some images will be: its settings, its config, and how long it will take."""
+"""Plans a training on some images: its settings, its config, and how long it will take."""
 import os
 from collections.abc import Mapping
 from copy import deepcopy
@@ -51,7 +51,7 @@ class Plan(NamedTuple):
 
     @property
     def hours(self) -> float:
-        """That it will take."""
+        """How long it will take."""
         return self.settings['visits'].value * self.look.images.number / self.views_per_second / 3600
 
     def text(self, heading: str) -> str:

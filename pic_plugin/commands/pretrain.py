@@ -183,7 +183,7 @@ def _write_config(run: Run, given: Mapping[str, Any], cpu: bool) -> None:
 
 def _images_without(dataset: 'InstanceDataset', without: Sequence[str], findings: Optional[str],
                     out: Path) -> dict[str, Any]:
-    """The images but those of some kinds, listed in ``out``."""
+    """List in ``out`` the images that are not of these kinds."""
     from pic_plugin.datasets.findings import find_all, images_without, write_findings
     from pic_plugin.progress import progress_bar
     if findings is None:
@@ -198,7 +198,7 @@ def _listed(data: 'Data') -> Sequence[Union[str, os.PathLike]]:
 
 
 def _train(run: Run, cpu: bool) -> None:
-    """As ``tools/train.py`` does it, by a process for each GPU."""
+    """Train as ``tools/train.py`` does, with one process per GPU."""
     import torch
 
     from pic_plugin.datasets.image_files import printable

@@ -1,4 +1,4 @@
-"""The settings of a training, from the images and the machine: a pure function, and a reason for each number.
+"""Chooses the settings of a training from the images and the machine, each with a reason.
 
 The sizes of window, stride and negatives are one rule through four points that were measured: ImageNet's 1.28 million
 images (PIC, Section 4.1 and Appendix C), 45,804 and 12,000 glyphs (docs/evidence.md), and 1,437 digits.
@@ -177,5 +177,5 @@ def _visits(images: Images, machine: Machine, visits: Optional[int], hours: Opti
 
 
 def _power_of_two(x: float) -> int:
-    """The nearest, by ratio."""
+    """The power of two that is nearest by ratio."""
     return 1 << max(0, round(math.log2(x)))

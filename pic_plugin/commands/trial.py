@@ -22,7 +22,7 @@ _SEVERAL = 3  # batches at least
 
 
 class Look(NamedTuple):
-    """What some of the images are like."""
+    """What a look at some images found."""
     images: Images
     mean: list[float]  # of each channel (RGB), 0..255
     std: list[float]
@@ -63,7 +63,7 @@ def look_at(dataset: InstanceDataset) -> Look:
 
 
 def views_per_second(config: Config, dataset: InstanceDataset, machine: Machine) -> float:
-    """How many views the machine trains on in a second, of what ``config`` says.
+    """Measure how many views the machine trains on in a second, with ``config``.
 
     Reading is timed in this process and shared out over the workers; forward and backward of backbone and neck on one
     device. The softmax and the optimizer take a few percent of these, and are not in it.
@@ -102,7 +102,7 @@ def views_per_second(config: Config, dataset: InstanceDataset, machine: Machine)
 
 
 def _seconds(work: Callable[[int], object], at_least: int) -> float:
-    """Of one call, the first not counted, for about two seconds."""
+    """The seconds of one call, measured for about two seconds, without the first call."""
     work(0)
     start, done = time.monotonic(), 0
     while done < at_least or time.monotonic() - start < _TIMED:

@@ -49,7 +49,7 @@ class LoadImageOfAnyDepth(LoadImageFromFile):
 
 
 def read(path: str, backend_args: Optional[dict] = None) -> bytes:
-    """A file's bytes, through mmengine's file backends.
+    """Read a file's bytes through mmengine's file backends.
 
     Raises:
         ValueError: if there are none, or a data base has no such key.
@@ -61,7 +61,7 @@ def read(path: str, backend_args: Optional[dict] = None) -> bytes:
 
 
 def decoded(content: bytes, color_type: str = 'color', backend: str = 'cv2') -> np.ndarray:
-    """An image's pixels, uint8, as :class:`LoadImageOfAnyDepth` gives them."""
+    """Decode an image to uint8, as :class:`LoadImageOfAnyDepth` does."""
     if backend == 'cv2':
         img = cv2.imdecode(np.frombuffer(content, np.uint8), _FLAGS[color_type])
         if img is not None:

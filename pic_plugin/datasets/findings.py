@@ -25,7 +25,7 @@ QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
 
 
 class Findings(NamedTuple):
-    """Of a data set of N images; 26 bytes an image, and the names of none."""
+    """What was found in a data set of N images, in 26 bytes per image and without names."""
     flags: np.ndarray  # [N] uint16, a bit for each of KINDS
     sides: np.ndarray  # [N, 2] uint16, height and width of what can be decoded; no more than 65535
     same_as: np.ndarray  # [N] int64, the first file with the same content; -1 where there is none before it

@@ -1,4 +1,4 @@
-"""What is to be said of the file of an image: its format, its size, what is wrong or unusual."""
+"""Inspects the file of an image: its format, its size, what is wrong or unusual."""
 import io
 import re
 from typing import NamedTuple, Optional
@@ -30,7 +30,7 @@ _END_OF_IMAGE = 0xD9
 
 
 class Inspection(NamedTuple):
-    """Of one file."""
+    """What was found in one file."""
     format: str  # as Pillow calls it
     height: int  # of the decoded image, turned as EXIF says; 0 if it cannot be decoded
     width: int

@@ -122,7 +122,7 @@ class InstanceDataset(BaseDataset):
 
     @property
     def folders(self) -> list[str]:
-        """Those that images are named relative to, one for each root."""
+        """The folders that the images' names are relative to, one for each root."""
         return [located(_below(root, self.img_prefix)) for root in self._roots]
 
     def load_data_list(self) -> ImageList:

@@ -1,4 +1,4 @@
-"""Whether the data sets that a config names are there."""
+"""Checks that the data sets that a config names are there."""
 from collections.abc import Iterator
 from typing import Any
 

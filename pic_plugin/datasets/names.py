@@ -1,4 +1,4 @@
-"""Very many names, held by what they are made of: 9 bytes each besides their own, and no object for any of them."""
+"""Very many names in little memory: 9 bytes for each besides the name itself, and no Python object."""
 import mmap
 import os
 from array import array

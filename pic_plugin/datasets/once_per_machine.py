@@ -1,4 +1,4 @@
-"""What all ranks of a machine need, made once."""
+"""Makes once what all ranks of a machine need."""
 import errno
 import platform
 import shutil

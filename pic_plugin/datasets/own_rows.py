@@ -1,4 +1,4 @@
-"""Whether each index of a data set is an image of its own."""
+"""Checks that each index of a data set is an image of its own."""
 from typing import Any
 
 import torch

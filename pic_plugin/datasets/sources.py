@@ -1,4 +1,4 @@
-"""What users name their images by, as arguments of :class:`.instance_dataset.InstanceDataset`."""
+"""Turns what a user names into arguments of :class:`.instance_dataset.InstanceDataset`."""
 import os
 from collections.abc import Sequence
 from typing import Any, Union
@@ -11,7 +11,7 @@ Data = Union[str, os.PathLike, Sequence[Union[str, os.PathLike]]]
 
 
 def images_from(data: Data) -> dict[str, Any]:
-    """``data_root`` and ``ann_file`` of the images that somebody names.
+    """Find ``data_root`` and ``ann_file`` of the images that a user names.
 
     Args:
         data: a folder, or several; or a text file with the names of images, one a line, absolute or relative to the

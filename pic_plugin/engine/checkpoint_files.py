@@ -21,7 +21,7 @@ _POINTER = 'last_checkpoint'
 
 
 def latest_checkpoint(work_dir: Path, out_dir: Optional[Path] = None) -> Optional[Path]:
-    """What ``last_checkpoint`` leads to, None if there is none; of a folder that was moved or copied its own file.
+    """The file that ``last_checkpoint`` names, None if there is none; in a folder that was moved, the file there.
 
     Args:
         work_dir: of the run.

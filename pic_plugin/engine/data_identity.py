@@ -1,4 +1,4 @@
-"""Which image belongs to which row, and which comes when: what a checkpoint says of the data."""
+"""What a checkpoint says of the data: which image belongs to which row, and which comes when."""
 from hashlib import sha256
 from typing import Any
 
@@ -8,7 +8,7 @@ from pic_plugin.datasets import InstanceDataset, SlidingWindowSampler
 
 
 def data_identity(runner: Runner) -> dict[str, Any]:
-    """Of the data that a runner trains on, for a checkpoint."""
+    """Describe the data that a runner trains on, for a checkpoint."""
     dataset, sampler = runner.train_dataloader.dataset, runner.train_dataloader.sampler
     stream = None
     if isinstance(sampler, SlidingWindowSampler):

@@ -1,4 +1,4 @@
-"""Whether a training saves, and can restore, all that it consists of: asked before it starts."""
+"""Checks, before a training starts, that it saves and can restore all that it consists of."""
 from collections.abc import Collection
 from typing import Any
 

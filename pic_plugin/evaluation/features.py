@@ -12,7 +12,7 @@ from pic_plugin.progress import Report, reported
 
 @torch.no_grad()
 def extract_features(model: BaseModel, loader: DataLoader, report: Optional[Report] = None) -> tuple[Tensor, Tensor]:
-    """What the backbone makes of each image: the last stage's map, averaged over the places.
+    """Compute the backbone's feature of each image: the last stage's map, averaged over the places.
 
     The model is left in the mode (training or not) that it was in.
 

@@ -1,4 +1,4 @@
-"""What training says of its own health, without labels: how much is forgotten between two visits, and what is wrong."""
+"""The health of a training, without labels: how much is forgotten between two visits, and what is wrong."""
 import math
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""What is like what, and what is like nothing, by the features of images."""
+"""Nearest neighbours, near-duplicates and outliers, by the features of images."""
 from typing import NamedTuple
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""What can be read off features by little training: neighbours, a linear classifier, one label per class."""
+"""Probes of features with little or no training: neighbours, a linear classifier, one label per class."""
 from collections.abc import Sequence
 from typing import NamedTuple
 

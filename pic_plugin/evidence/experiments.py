@@ -1,4 +1,4 @@
-"""Hooks of experiments that only look at training, or harm it: for configs under ``configs/glyphs``, in one process."""
+"""Hooks of experiments, which watch training or harm it: for configs in ``configs/glyphs``, in one process."""
 import math
 from typing import Any
 

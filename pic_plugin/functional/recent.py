@@ -64,24 +64,27 @@ class RecentClasses:
         Raises:
             ValueError: if there are more distinct ids than slots, or a negative one.
         """
-        unique, inverse = torch.unique(ids, return_inverse=True)
+        unique, inverse = torch.unique(ids, return_inverse=True)  # sorted, which the merge below relies on
         if len(unique) > self.capacity:
             raise ValueError(f'a batch of {len(unique)} distinct ids does not fit into {self.capacity} recent classes; '
                              'lower the batch size or raise num_negatives')
         if len(unique) and int(unique[0]) < 0:
             raise ValueError(f'ids must not be negative, got {int(unique[0])}')
+        # visits are numbered through; of an id that comes several times, the last one counts
         visit = torch.zeros_like(unique).scatter_reduce_(
             0, inverse, torch.arange(self._num_visits, self._num_visits + len(ids)), 'amax')
         self._num_visits += len(ids)
 
         slots = self.slots(unique)
         known = slots >= 0
+        # those that stay are marked as visited first, so that none of them is among the oldest below
         self._last_visit[slots[known]] = visit[known]
         arrived = unique[~known]
         num_empty = min(self.capacity - len(self), len(arrived))
         empty_slots = torch.arange(len(self), len(self) + num_empty)  # slots fill up in order and are never vacated
+        # the oldest make room: only among slots that are full, and as many as lack an empty one
         left_slots = self._last_visit[:len(self)].topk(len(arrived) - num_empty, largest=False).indices
-        left_ids = self.ids[left_slots]
+        left_ids = self.ids[left_slots]  # read before the arrivals overwrite them
         arrived_slots = torch.cat([empty_slots, left_slots])
         self.ids[arrived_slots] = arrived
         self._last_visit[arrived_slots] = visit[~known]
@@ -94,6 +97,7 @@ class RecentClasses:
         stays[torch.searchsorted(self._sorted_ids, left_ids)] = False
         kept = stays.nonzero()[:, 0]  # once for both
         ids, slots = self._sorted_ids.index_select(0, kept), self._sorted_slots.index_select(0, kept)
+        # an arrival goes behind the ids that are smaller, and the arrivals before it
         place = torch.searchsorted(ids, arrived_ids) + torch.arange(len(arrived_ids))
         is_old = torch.ones(len(ids) + len(arrived_ids), dtype=torch.bool)
         is_old[place] = False

@@ -1,4 +1,4 @@
-r"""Who was visited, and when last, read off the order of the data: nothing is counted, and nothing has to be saved.
+r"""When each image was visited last, computed from the order of the data: nothing is counted or saved.
 
 The stream of :mod:`.windows` shows at position p the place q(p) of permutations of the data set laid end to end.  Place
 x is in the windows :math:`\lfloor x / S \rfloor` and before, as far as they reach, once in each; and window w has it at

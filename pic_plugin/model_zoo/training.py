@@ -1,4 +1,4 @@
-"""What a work directory says of the training."""
+"""Reads what a work directory says of the training."""
 from pathlib import Path
 from typing import Any, Optional
 

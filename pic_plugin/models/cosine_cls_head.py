@@ -17,8 +17,8 @@ class CosineClsHead(LinearClsHead):
     PIC fine-tunes with it on iNaturalist 2018 (Appendix C).
 
     Args:
-        num_classes: K.
-        in_channels: D.
+        num_classes: the number of classes, K.
+        in_channels: the number of channels, D.
         temperature: tau.
         kwargs: of ``LinearClsHead``.
 

@@ -1,4 +1,4 @@
-"""The classifier of instances: a row for each image, of which the active ones are at hand."""
+"""The classifier of instances: one row per image, of which the active ones are on the device."""
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Optional

@@ -1,4 +1,4 @@
-"""Images to the device, and augmented and normalised there."""
+"""Copies images to the device, and augments and normalises them there."""
 from collections.abc import Sequence
 from typing import Any
 

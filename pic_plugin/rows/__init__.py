@@ -1,4 +1,4 @@
-"""The table of rows: where they live, and which of them are at hand for the softmax."""
+"""The rows: the table that has them all, and the slots of those that take part in the softmax."""
 from .all_rows import AllRows
 from .disk import DiskTable
 from .hard_classes import HardClasses, HardestOfActive, HardestOfAll

@@ -1,4 +1,4 @@
-"""Whether a loss was finite, found out without keeping the device waiting."""
+"""Checks whether a loss was finite, without waiting for the device."""
 from typing import Optional
 
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Zeros of which nothing exists until it is written: in memory, or in a file."""
+"""Sparse tensors of zeros, in memory or in a file: a page exists only once it is written."""
 import math
 import mmap
 import os

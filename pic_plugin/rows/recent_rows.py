@@ -94,10 +94,12 @@ class RecentRows:
     def activate(self, ids: Tensor, upcoming: Optional[Tensor] = None,
                  check: Callable[[], None] = no_check) -> ActiveBatch:
         """Make the classes of a batch the most recent ones; see :meth:`Rows.activate`."""
-        fetched = self.finish()
+        fetched = self.finish()  # the thread's work of the last step: rows that left are in the table from here on
         change = self.recent.visit(ids[ids >= 0])
+        # every rank works out the same change, and acts on the rows of its own block
         vacated = self._local_slot[change.left_slots]
         self._local_slot[change.left_slots] = -1
+        # who leaves waits first: while a gradient is not applied, it keeps its slot and is out of the softmax
         self._waiting = torch.cat([self._waiting, vacated[vacated >= 0]])
         mine = self.block.contains(change.arrived_ids)
         arriving, slots = self._resume_waiting(change.arrived_ids[mine], change.arrived_slots[mine])
@@ -106,6 +108,7 @@ class RecentRows:
             leaving, self._waiting = self._waiting, leaving
         moves = self._take_slots(leaving, arriving, slots)
         left, (batch_slots, readable) = self._exchange(moves, fetched, [self.slots(ids), ids >= 0])
+        # what the next batch will want and is not here; it is read while the device works on this one
         coming = ids.new_empty(0) if upcoming is None else upcoming[self.block.contains(upcoming)]
         coming = coming[self.slots(coming) < 0].unique()
         self._ahead = self._thread.submit(self._write_and_fetch, left, check, coming)
@@ -201,7 +204,7 @@ class RecentRows:
         ids = moves.arriving_ids
         if fetched is None or not _covers(fetched.ids, ids):
             fetched = self._fetch(ids.sort().values)
-        place = torch.searchsorted(fetched.ids, ids)
+        place = torch.searchsorted(fetched.ids, ids)  # more may have been read ahead than come
         missed = torch.empty(0, dtype=self.weight.dtype)
         if self.weight_correction and len(ids):
             missed = self.optimizer.step_log.product(fetched.clock[place]).to(self.weight.dtype)
@@ -211,7 +214,7 @@ class RecentRows:
 
         weight, momentum = self.weight.data, self.optimizer.row_momentum
         left = None
-        if len(leaving):
+        if len(leaving):  # copied out before an arrival overwrites the slot; the order of the queue keeps it so
             records = torch.stack([weight[leaving], momentum[leaving]], 1)
             left = _Left(moves.left_ids, self._transfers.post(records), len(self.optimizer.step_log))
         if len(emptied):  # an empty slot holds zeros, which decay and momentum leave as they are
@@ -233,8 +236,8 @@ class RecentRows:
         if len(leaving):
             places = torch.cat([leaving, places]).sort().values
         local, self._free = places.tensor_split([len(arriving_ids)])
-        emptied = self._free[self.ids[self._free] >= 0]
-        self.ids[leaving] = -1
+        emptied = self._free[self.ids[self._free] >= 0]  # those of the leaving that no arrival took
+        self.ids[leaving] = -1  # first this, as arrivals take some of these slots
         self.ids[local] = arriving_ids
         self._local_slot[slots] = local
         return _Moves(leaving, left_ids, arriving_ids, local, emptied)

@@ -1,4 +1,4 @@
-"""Whether a table has room, found out before training starts."""
+"""Checks, before training starts, that a table has room."""
 import os
 import shutil
 from pathlib import Path

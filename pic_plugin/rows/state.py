@@ -1,4 +1,4 @@
-"""What a row is, what the rows at hand offer, and what they need of the optimizer."""
+"""What a row is, what the rows on the device offer, and what they need of the optimizer."""
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Optional, Protocol
 

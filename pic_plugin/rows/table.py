@@ -42,7 +42,7 @@ class RowTable:
 
     @staticmethod
     def bytes_per_row(num_channels: int, dtype: torch.dtype) -> int:
-        """Of the record and the clock."""
+        """The bytes of a row's record and clock."""
         return 2 * num_channels * dtype.itemsize + torch.int32.itemsize
 
     def read(self, ids: Tensor, records: Optional[Tensor] = None) -> RowState:

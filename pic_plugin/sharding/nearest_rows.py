@@ -11,7 +11,7 @@ from .ranks import Ranks
 def nearest_rows_of_all_ranks(queries: Tensor, rows: Tensor, values: Tensor, k: int, ranks: Ranks,
                               own: Optional[Tensor] = None,
                               active: Optional[Tensor] = None) -> tuple[Tensor, Tensor]:
-    """What belongs to the k rows of all ranks that are most similar to each of *this rank's* queries.
+    """Find the values of the k rows of all ranks that are most similar to each of *this rank's* queries.
 
     Every rank compares all ranks' queries with its own rows, and sends what it found to the rank that asked.
 

@@ -1,4 +1,4 @@
-"""Whether a sample's own row is the nearest, where the rows are shared out over the ranks."""
+"""Instance accuracy: whether a sample's own row is the nearest, with rows shared out over the ranks."""
 from typing import Optional
 
 import torch

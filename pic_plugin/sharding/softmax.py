@@ -187,6 +187,8 @@ class _ShardedSoftmaxLoss(torch.autograd.Function):
         problem = _Problem(x, weight, slots.T.contiguous(), active, cosine, _is_bounded(max_logit, weight.dtype),
                            margin)
         chunks, num_samples = problem.chunks(), len(x)
+        # one piece of memory: it holds logits, then their exponentials, and, if kept, the matrix g of the backward.
+        # If it is not kept, it has room for one chunk, which each chunk overwrites
         keep = len(weight) * num_samples * weight.element_size() <= _kept_bytes(x.device)
         memory = empty((len(weight) if keep else chunks[0].stop, num_samples), weight)
 
@@ -200,20 +202,20 @@ class _ShardedSoftmaxLoss(torch.autograd.Function):
             if uniform_smoothing:
                 direction_sums.append(directions.sum(0))
             logits = logits_of(rows, directions)
-            labelled = problem.pick(rows, logits, labelled)
+            labelled = problem.pick(rows, logits, labelled)  # copied before the logits are overwritten
             if problem.bounded:
-                total += problem.sum(rows, logits.exp_())
+                total += problem.sum(rows, logits.exp_())  # in place: memory has exponentials from here on
             else:
                 maximum_of_chunks.append(logits.amax(0))
         maxima = None
         if not problem.bounded:  # [2, M], of all active classes, and of the labelled ones; finite if there are none
             maxima = torch.stack([torch.stack(maximum_of_chunks).amax(0), labelled.amax(0)])
             ranks.max_(maxima.clamp_(min=torch.finfo(weight.dtype).min))
-            for rows in chunks:
+            for rows in chunks:  # again: the sum can only be made once the largest logit of all ranks is known
                 logits = memory[rows] if keep else logits_of(rows, problem.directions(rows)[0])
                 total += problem.sum(rows, logits.sub_(maxima[0]).exp_())
             labelled.sub_(maxima[1])
-        labelled.exp_()
+        labelled.exp_()  # 0 where the class is another rank's, whose logit is -inf here
         if labels is not None:
             labelled *= labels[:, None]
         sums = [total, labelled.sum(0)]
@@ -221,14 +223,16 @@ class _ShardedSoftmaxLoss(torch.autograd.Function):
             direction_sum = torch.stack(direction_sums).sum(0)  # [D]
             num_active = weight.new_full((), len(weight)) if active is None else active.sum().to(weight.dtype)
             sums += [torch.mv(x, direction_sum), num_active.expand(num_samples)]
-        totals = ranks.sum_(torch.stack(sums))
-        # what the labels take off: -q T; nan for a sample without any label, which has no place to take it off
+        totals = ranks.sum_(torch.stack(sums))  # of all ranks, by one all-reduce
+        # what the labels take off: -q T; nan for a sample without any label, which has no place to take it off.
+        # It overwrites labelled, of which the sums are made already
         taken = labelled.div_(totals[1]).mul_(totals[0]).mul_(uniform_smoothing - 1)
-        if keep:
+        if keep:  # exponentials become g = exp(s) - q T, which is all that the backward needs
             problem.add_labelled_(slice(0, len(weight)), memory, taken)
         log_totals = totals[:2].log()
         if maxima is not None:
             log_totals.add_(maxima)
+        # log_totals: [2, M], log of the sum over all classes, and over the labelled ones; the loss is the difference
         share: Optional[Tensor] = None  # [M], of a sample's label, what each class has of it
         pull: Optional[Tensor] = None  # [D]
         if uniform_smoothing:
@@ -247,19 +251,19 @@ class _ShardedSoftmaxLoss(torch.autograd.Function):
         chunks = problem.chunks()
         memory = ctx.empty((chunks[0].stop, len(x)), weight) if kept is None else kept
         weight_grad = ctx.empty(weight.shape, weight) if ctx.needs_input_grad[1] else None
-        scale = (grads[0] / total)[:, None]
+        scale = (grads[0] / total)[:, None]  # [M, 1], c_i
         scaled, x_grad = x * scale, torch.zeros_like(x)
         row_pull = None if share is None else torch.mv(x.T, grads[0] * -share)  # [D], the same for each row
         for rows in chunks:
             directions, row_scale = problem.directions(rows)
             matrix = memory[rows if kept is not None else slice(rows.stop - rows.start)]
-            if kept is None:
+            if kept is None:  # g is computed again, chunk by chunk, in the place of the last chunk's
                 problem.logits(rows, directions, matrix)
                 if maxima is not None:
                     matrix.sub_(maxima[0])
                 problem.add_labelled_(rows, matrix.exp_(), taken)
             x_grad += matrix.T @ directions
-            if weight_grad is not None:
+            if weight_grad is not None:  # grad is a view: what follows is done in place, in weight_grad
                 grad = torch.mm(matrix, scaled, out=weight_grad[rows])
                 if row_pull is not None:
                     grad.add_(row_pull)
@@ -267,7 +271,7 @@ class _ShardedSoftmaxLoss(torch.autograd.Function):
                     grad.addcmul_(directions, (directions * grad).sum(1, keepdim=True), value=-1)
                 if row_scale is not None:
                     grad.mul_(row_scale)
-        x_grad.mul_(scale)
+        x_grad.mul_(scale)  # c_i at the end, once for each sample and not for each logit
         if pull is not None:
             x_grad.addr_(grads[0], pull, alpha=-1)
         return x_grad, weight_grad, *[None] * 9

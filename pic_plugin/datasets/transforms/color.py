@@ -94,7 +94,7 @@ class ColorJitter(Augmentation):
 
 @AUGMENTATIONS.register_module()
 class RandomGrayscale(Sometimes):
-    """Take the colours away, as ``torchvision.transforms.RandomGrayscale``; there are three channels still.
+    """Make an image grey, as ``torchvision.transforms.RandomGrayscale``; there are three channels still.
 
     Args:
         p: how often.

@@ -1,4 +1,4 @@
-"""Where pixels come from: affine maps, and rectangles that are painted over."""
+"""Geometry: flips, affine maps, and rectangles that are painted over."""
 import math
 from collections.abc import Sequence
 from typing import Optional, Union

@@ -1,4 +1,4 @@
-"""The best network so far is kept, by what neighbours say of it."""
+"""Keeps the network that is best by nearest neighbours."""
 from pathlib import Path
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Says what of a checkpoint the backbone took; mmengine itself only warns, and trains from scratch."""
+"""Checks which tensors of a checkpoint the backbone took; mmengine itself only warns, and trains from scratch."""
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence

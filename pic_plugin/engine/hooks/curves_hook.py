@@ -1,4 +1,4 @@
-"""A picture of the training's curves, while it trains."""
+"""Draws the training's curves while it trains."""
 import time
 from pathlib import Path
 from typing import Any, Optional

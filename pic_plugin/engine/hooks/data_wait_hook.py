@@ -1,4 +1,4 @@
-"""Whether training waits for its data, said once."""
+"""Says once whether training waits for its data."""
 import os
 from typing import Any, Optional
 

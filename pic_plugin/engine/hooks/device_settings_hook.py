@@ -1,4 +1,4 @@
-"""What accelerators compute faster in other ways, and to no other end."""
+"""Settings that make accelerators faster and do not change the result but for rounding."""
 import os
 from typing import Any, Optional, Union
 

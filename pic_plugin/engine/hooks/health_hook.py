@@ -1,4 +1,4 @@
-"""Whether training works, seen without labels."""
+"""Watches, without labels, whether training works."""
 import math
 from functools import partial
 from typing import Any, NamedTuple, Optional

@@ -1,4 +1,4 @@
-"""Whether data, network and head fit, before anything is trained."""
+"""Checks that data, network and head fit, before anything is trained."""
 from typing import Any, Optional
 
 import torch
