@@ -129,7 +129,11 @@ def _said(name: str, value: Any) -> str:
     if name == 'data':
         return f'the images of {shlex.join(value)}'
     option = '--from' if name == 'start' else f'--{name.replace("_", "-")}'
-    return f'no {option}' if value is None else option if value is True else f'{option} {value}'
+    if value is None or value is True:
+        return option if value else f'no {option}'
+    if isinstance(value, dict):
+        value = ' '.join(f'{key}={setting}' for key, setting in value.items())
+    return f'{option} {",".join(value) if isinstance(value, list) else value}'
 
 
 def _absolute(name: str) -> str:
