@@ -48,7 +48,7 @@ class Run(NamedTuple):
     def digest(self) -> str:
         """Of all that the result depends on, but the seed and the code."""
         cfg = self._settings
-        parts = [self.fonts, {name: cfg.get(name) for name in _DECISIVE}]
+        parts: list[Any] = [self.fonts, {name: cfg.get(name) for name in _DECISIVE}]
         if more := {name: cfg[name] for name in _OF_ANOTHER if name in cfg}:
             parts += [more, self.earlier.digest if self.earlier else None]
         text = json.dumps(parts, sort_keys=True, default=str)

@@ -128,7 +128,7 @@ def _of_timm(name: str, file: str) -> Optional[Start]:
     if not timm.is_model(architecture := name.split('.')[0]):
         return None
     try:
-        network = timm.create_model(name, pretrained=not file, num_classes=0)
+        network: Any = timm.create_model(name, pretrained=not file, num_classes=0)
     except Exception as error:  # it has no weights, or they cannot be downloaded
         raise ValueError(f'--from {name}: timm gives no weights of this network: {error}') from error
     state = _tensors_in(Path(file)) if file else network.state_dict()
