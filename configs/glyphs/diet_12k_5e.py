@@ -6,4 +6,4 @@ model = dict(
     head=dict(cosine=False, temperature=1.0, uniform_smoothing=0.8))
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=0.05, fused=True),
-    row_optimizer=dict(type='SGD', lr=200.0, momentum=0.9, fused=True))
+    row_optimizer=dict(type='SGD', lr=0.06, momentum=0.9, fused=True))

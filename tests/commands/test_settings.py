@@ -38,7 +38,7 @@ def test_going_on_from_a_network():
     assert changed == {'network_lr', 'batch_norm_in_neck'}
     assert on['network_lr'].value == 1e-4 and on['batch_norm_in_neck'].value
     assert 'its weights are what training starts from' in on['backbone'].reason
-    with pytest.raises(ValueError, match="give backbone, or a network to go on from, and not both: got 'small' and vit"):
+    with pytest.raises(ValueError, match="give backbone, or a network to go on from, and not both: got .small. and v"):
         choose_settings(images, GPUS, backbone='small', start='vit')
 
 

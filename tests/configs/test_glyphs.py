@@ -143,12 +143,15 @@ ON = {'start_from', 'model.backbone.init_cfg', 'custom_hooks'}
 TWO_OPTIMIZERS = {'optim_wrapper.optimizer', 'optim_wrapper.row_optimizer'}
 VIT = {'model.backbone', 'model.neck.with_avg_pool', 'optim_wrapper.paramwise_cfg',
        'optim_wrapper.clip_grad', *TWO_OPTIMIZERS}
+DIET = {'model.neck', 'model.head.cosine', 'model.head.temperature', 'model.head.uniform_smoothing', *TWO_OPTIMIZERS}
+WINDOW = 'pic_12k_5e_k1024_w2048-s256'
 CHANGES = {
-    'pic_12k_5e_adamw': ('pic_12k_5e_all-classes', TWO_OPTIMIZERS),
-    'pic_12k_5e_vit': ('pic_12k_5e_all-classes', VIT),
-    'untrained_vit': ('pic_12k_5e_vit', {'train_cfg.max_epochs'}),
-    'diet_12k_5e': ('pic_12k_5e_all-classes', {
-        'model.neck', 'model.head.cosine', 'model.head.temperature', 'model.head.uniform_smoothing', *TWO_OPTIMIZERS}),
+    f'{WINDOW}_adamw': (WINDOW, TWO_OPTIMIZERS),
+    f'{WINDOW}_vit': (WINDOW, VIT),
+    'untrained_vit': (f'{WINDOW}_vit', {'train_cfg.max_epochs'}),
+    'diet_12k_5e': ('pic_12k_5e_all-classes', DIET),
+    'diet_lower_40e': ('pic_lower_40e', DIET),
+    'diet_lower_40e_on': ('diet_lower_40e', ON),
     'pic_12k_5e_classes-62': ('pic_12k_5e_all-classes', {'clusters', 'train_dataloader.dataset.class_of_image'}),
     **{f'pic_12k_5e_classes-{number}': ('pic_12k_5e_classes-62', {'clusters.num_classes', 'clusters.features_of'})
        for number in (248, 992, 3968)},
@@ -162,6 +165,7 @@ CHANGES = {
         'optim_wrapper.optimizer.lr', 'optim_wrapper.paramwise_cfg.custom_keys.neck.lr_mult'}),
     'pic_lower_40e_on_sgd': ('pic_lower_40e_prior', ON),
     'pic_lower_40e_on_sgd_random-rows': ('pic_lower_40e_on_sgd', {'custom_hooks'}),
+    'pic_lower_40e_on_sgd_no-neck': ('pic_lower_40e_on_sgd', {'model.neck'}),
 }
 
 
@@ -181,7 +185,8 @@ def test_settings_of_the_others():
             assert cfg.clusters.get('features_of') == (None if number[1] == '62' else 'pic_12k_5e_classes-62')
         hooks = {hook.type for hook in cfg.custom_hooks}
         assert ('CheckBackboneHook' in hooks) == ('start_from' in cfg) == ('_on' in name)
-        assert ('ContrastivePriorHook' in hooks) == ('_on' in name or 'prior' in name) - ('random-rows' in name)
+        prior = ('_on' in name or 'prior' in name) and not re.search('random-rows|diet', name)
+        assert ('ContrastivePriorHook' in hooks) == prior
         assert cfg.get('start_from', 'pic_capitals_6e') == 'pic_capitals_6e'
         by_adamw = re.search(r'adamw|vit|diet|_on(?!_sgd)', name)
         assert cfg.optim_wrapper.optimizer.type == ('AdamW' if by_adamw else 'SGD')

@@ -1,5 +1,5 @@
 # a transformer of 3 layers with patches of 7 x 7 pixels, averaged over the places, and AdamW for it
-_base_ = './pic_12k_5e_all-classes.py'
+_base_ = './pic_12k_5e_k1024_w2048-s256.py'
 
 model = dict(
     backbone=dict(
