@@ -10,11 +10,13 @@ EVIDENCE := work_dirs/evidence
 WHEELS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pic_plugin/wheels
 PIP := bin/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: help quickstart test test-upstream test-downstream test-gpu evidence evidence-all glyphs transfer bench bench-gpu docs dist clean
+.PHONY: help quickstart test test-upstream test-downstream test-gpu evidence evidence-networks evidence-all glyphs transfer \
+	bench bench-gpu docs dist clean
 
 help:
 	@sed -n 1p Makefile | cut -c3-
 	@echo "make evidence: the papers' main claims on letters, in half an hour;  make evidence-all: all tables, in hours"
+	@echo "make evidence-networks: going on from a network, DIET, a transformer, clusters as classes, in half an hour"
 	@echo "make transfer: every protocol, in small"
 	@echo "make test-upstream: the tests with OpenMMLab's own packages;  make clean: remove the environments"
 	@echo "make test-downstream: those of detection and segmentation"
@@ -111,6 +113,10 @@ glyphs: .venv/.quickstart
 # what was run before is not run again
 evidence: glyphs
 	PYTHONWARNINGS=ignore .venv/bin/python tools/evidence.py $(EVIDENCE)
+
+# on from another network, DIET and other networks, classes between labels and images
+evidence-networks: glyphs
+	PYTHONWARNINGS=ignore .venv/bin/python tools/evidence.py $(EVIDENCE) --tables continue diet classes
 
 evidence-all: glyphs
 	PYTHONWARNINGS=ignore .venv/bin/python tools/evidence.py $(EVIDENCE) --all

@@ -109,7 +109,8 @@ def make(run: Run, out: Path, keep_backbone: bool = False) -> dict[str, Any]:
     cfg.merge_from_dict({'work_dir': str(work_dir), 'experiment_name': run.name, 'randomness.seed': run.seed,
                          'log_level': 'ERROR'})
     cfg.default_hooks.checkpoint = None  # a run that was stopped is made again
-    _use_earlier(run, cfg, out, work_dir)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):  # there is no Runner yet
+        _use_earlier(run, cfg, out, work_dir)
     runner = Runner.from_cfg(cfg)
     losses: list[float] = []
     if cfg.train_cfg.max_epochs == 0:
@@ -141,8 +142,7 @@ def _use_earlier(run: Run, cfg: Config, out: Path, work_dir: Path) -> None:
     if 'clusters' in cfg:
         model = None
         if earlier is not None:
-            with DefaultScope.overwrite_default_scope(cfg.default_scope):
-                model = MODELS.build(Config.fromfile(earlier.config).model)
+            model = MODELS.build(Config.fromfile(earlier.config).model)
             model.backbone.load_state_dict(load_tensors_only(backbone_of(earlier, out)))
         path = (work_dir / 'classes.txt').resolve()
         write_clusters(Runner.build_dataloader(cfg.bank_dataloader), cfg.clusters.num_classes, model, path)

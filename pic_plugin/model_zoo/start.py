@@ -1,5 +1,6 @@
 """Backbones that training goes on from: a run, a release, a file of weights, or a name that has weights."""
 import os
+import re
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
@@ -17,7 +18,8 @@ from .architecture import check_fits
 from .network import mmpretrain_model
 from .training import find_checkpoint, find_config
 
-_TIMM_PREFIX = 'timm_model.'  # of mmpretrain's wrapper
+_SCOPE = 'mmpretrain'
+_WRAPPED = re.compile(r'^timm_model\.(model\.)?')  # put before timm's names
 # torchvision's architecture -> mmpretrain's backbone
 _RESNETS: dict[str, dict[str, Any]] = {
     **{f'resnet{depth}': dict(type='ResNet', depth=depth) for depth in (18, 34, 50, 101, 152)},
@@ -49,7 +51,7 @@ class Start(NamedTuple):
         Raises:
             ValueError: if it gives neither a map nor a vector, or does not take images of that size.
         """
-        with DefaultScope.overwrite_default_scope('mmpretrain'):
+        with DefaultScope.overwrite_default_scope(_SCOPE):
             network = MODELS.build(self.backbone)
         network.eval()  # mmpretrain's gives nothing back
         try:
@@ -126,17 +128,29 @@ def _of_timm(name: str, file: str) -> Optional[Start]:
     if not timm.is_model(architecture := name.split('.')[0]):
         return None
     try:
-        network = timm.create_model(name, pretrained=not file, num_classes=0)
+        network: Any = timm.create_model(name, pretrained=not file, num_classes=0)
     except Exception as error:  # it has no weights, or they cannot be downloaded
         raise ValueError(f'--from {name}: timm gives no weights of this network: {error}') from error
-    own = network.state_dict()
-    state = _tensors_in(Path(file)) if file else own
+    state = _tensors_in(Path(file)) if file else network.state_dict()
     try:
-        like = _recognised(backbone_names(own), name)
+        like = _recognised(backbone_names(network.state_dict()), name)
     except ValueError:  # as most are
-        return _checked(dict(type='TIMMBackbone', model_name=architecture),
-                        {_TIMM_PREFIX + key: tensor for key, tensor in state.items() if key in own}, name, architecture)
+        plain = _wrapped(state, name, type='TIMMBackbone', model_name=architecture)
+        try:
+            plain.features(network.pretrained_cfg['input_size'][-1])
+            return plain
+        except ValueError:  # a transformer, of which timm makes a map if it is asked
+            return _wrapped(state, name, type='TIMMBackbone', model_name=architecture, features_only=True,
+                            out_indices=(-1, ))
     return _checked(like.backbone, _mmpretrain_names(backbone_names(state)), name, like.architecture)
+
+
+def _wrapped(state: dict[str, Tensor], source: str, **backbone: Any) -> Start:
+    """With timm's tensors in the names of mmpretrain's wrapper."""
+    with DefaultScope.overwrite_default_scope(_SCOPE):
+        names = {key: _WRAPPED.sub('', key) for key in MODELS.build(backbone).state_dict()}
+    return _checked(backbone, {key: state[name] for key, name in names.items() if name in state}, source,
+                    backbone['model_name'])
 
 
 def _downloaded(url: str) -> Path:

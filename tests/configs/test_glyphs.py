@@ -8,10 +8,14 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS, MODELS
 
+from pic_plugin.evidence.runs import _DECISIVE, _OF_ANOTHER
 from tests.tiny import ROOT
 
 LISTS = {'all': '', '12k': 'train-12000.txt', '1k': 'train-1000.txt'}
-CONFIGS = sorted((ROOT / 'configs/glyphs').glob('*.py'))
+ALL = sorted((ROOT / 'configs/glyphs').glob('*.py'))
+# what is in neither paper, and Appendix F
+OTHERS = {path.stem: path for path in ALL if re.search(r'adamw|vit|diet|classes-\d|capitals|lower', path.stem)}
+CONFIGS = [path for path in ALL if path.stem not in OTHERS]
 # method, images, epochs, and what was changed
 NAME = re.compile(r'(pic|omw|simclr|moco|supervised)_(all|12k|1k)_(\d+)e(?:_(.+))?')
 NUMBER = r'[\d.]+'
@@ -117,3 +121,77 @@ def test_model_and_views(name, tmp_path):
     model = MODELS.build(cfg.model)
     features = model.extract_feat(views[0][None].float())
     assert features[-1].shape[1] == 64
+
+
+def difference(one, other, prefix=''):
+    """The keys by which two configs differ, in what a result depends on."""
+    keys = set()
+    for key in one.keys() | other.keys():
+        a, b = one.get(key), other.get(key)
+        if isinstance(a, dict) and isinstance(b, dict) and a.get('type') == b.get('type'):
+            keys |= difference(a, b, f'{prefix}{key}.')
+        elif a != b:
+            keys.add(prefix + key)
+    return keys
+
+
+def settings(name):
+    cfg = Config.fromfile(ROOT / 'configs/glyphs' / f'{name}.py').to_dict()
+    return {key: cfg[key] for key in (*_DECISIVE, *_OF_ANOTHER) if key in cfg}
+
+
+TARGET = {'train_dataloader.dataset.ann_file', 'bank_dataloader.dataset.ann_file', 'query_dataloader.dataset.ann_file',
+          'train_cfg.max_epochs'}
+ON = {'start_from', 'model.backbone.init_cfg', 'custom_hooks'}
+TWO_OPTIMIZERS = {'optim_wrapper.optimizer', 'optim_wrapper.row_optimizer'}
+VIT = {'model.backbone', 'model.neck.with_avg_pool', 'optim_wrapper.paramwise_cfg',
+       'optim_wrapper.clip_grad', *TWO_OPTIMIZERS}
+DIET = {'model.neck', 'model.head.cosine', 'model.head.temperature', 'model.head.uniform_smoothing', *TWO_OPTIMIZERS}
+WINDOW = 'pic_12k_5e_k1024_w2048-s256'
+CHANGES = {
+    f'{WINDOW}_adamw': (WINDOW, TWO_OPTIMIZERS),
+    f'{WINDOW}_vit': (WINDOW, VIT),
+    'untrained_vit': (f'{WINDOW}_vit', {'train_cfg.max_epochs'}),
+    'diet_12k_5e': ('pic_12k_5e_all-classes', DIET),
+    'diet_lower_40e': ('pic_lower_40e', DIET),
+    'diet_lower_40e_on': ('diet_lower_40e', ON),
+    'pic_12k_5e_classes-62': ('pic_12k_5e_all-classes', {'clusters', 'train_dataloader.dataset.class_of_image'}),
+    **{f'pic_12k_5e_classes-{number}': ('pic_12k_5e_classes-62', {'clusters.num_classes', 'clusters.features_of'})
+       for number in (248, 992, 3968)},
+    'pic_capitals_6e': ('pic_12k_10e_k1024', TARGET | {
+        'train_dataloader.sampler.window_size', 'train_dataloader.sampler.window_stride'}),
+    'pic_lower_40e': ('pic_12k_10e_all-classes', TARGET),
+    'pic_lower_40e_prior': ('pic_lower_40e', {'custom_hooks'}),
+    'pic_lower_40e_on': ('pic_lower_40e_prior', {*ON, *TWO_OPTIMIZERS, 'optim_wrapper.paramwise_cfg'}),
+    'pic_lower_40e_on_lr5e-4': ('pic_lower_40e_on', {'optim_wrapper.optimizer.lr'}),
+    'pic_lower_40e_on_lr2e-3': ('pic_lower_40e_on', {
+        'optim_wrapper.optimizer.lr', 'optim_wrapper.paramwise_cfg.custom_keys.neck.lr_mult'}),
+    'pic_lower_40e_on_sgd': ('pic_lower_40e_prior', ON),
+    'pic_lower_40e_on_sgd_random-rows': ('pic_lower_40e_on_sgd', {'custom_hooks'}),
+    'pic_lower_40e_on_sgd_no-neck': ('pic_lower_40e_on_sgd', {'model.neck'}),
+}
+
+
+def test_what_differs_in_the_others():
+    assert OTHERS.keys() == CHANGES.keys()
+    for name, (base, expected) in CHANGES.items():
+        assert difference(settings(base), settings(name)) == expected, name
+
+
+def test_settings_of_the_others():
+    for name, of in OTHERS.items():
+        cfg = Config.fromfile(of)
+        number = re.search(r'(\d+)e(_|$)', name)
+        assert cfg.train_cfg.max_epochs == (int(number[1]) if number else 0)
+        if number := re.search(r'classes-(\d+)', name):
+            assert cfg.clusters.num_classes == int(number[1])
+            assert cfg.clusters.get('features_of') == (None if number[1] == '62' else 'pic_12k_5e_classes-62')
+        hooks = {hook.type for hook in cfg.custom_hooks}
+        assert ('CheckBackboneHook' in hooks) == ('start_from' in cfg) == ('_on' in name)
+        prior = ('_on' in name or 'prior' in name) and not re.search('random-rows|diet', name)
+        assert ('ContrastivePriorHook' in hooks) == prior
+        assert cfg.get('start_from', 'pic_capitals_6e') == 'pic_capitals_6e'
+        by_adamw = re.search(r'adamw|vit|diet|_on(?!_sgd)', name)
+        assert cfg.optim_wrapper.optimizer.type == ('AdamW' if by_adamw else 'SGD')
+        rows = cfg.optim_wrapper.get('row_optimizer', cfg.optim_wrapper.optimizer)
+        assert rows.type == 'SGD' and (rows.lr == 0.06 or name.startswith('diet'))

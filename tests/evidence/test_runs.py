@@ -1,5 +1,6 @@
 """A run gives a result that is complete or not there, and another one when what it depends on is another."""
 import json
+from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from pic_plugin.checkpoints.read import load_tensors_only
@@ -123,7 +125,8 @@ def test_classes_between_labels_and_images(tmp_path):
         train(runner)
         seen.append(runner.train_dataloader.dataset.class_of_image.numpy())
 
-    with mock.patch.object(Runner, 'train', spy):
+    # as in a process in which there was no Runner yet
+    with mock.patch.object(DefaultScope, '_instance_dict', OrderedDict()), mock.patch.object(Runner, 'train', spy):
         make(of_labels, tmp_path, keep_backbone=True)
         make(of_clusters, tmp_path)
     labels, clusters = seen

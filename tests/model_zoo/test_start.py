@@ -123,6 +123,16 @@ def test_any_network_of_timm_by_its_name(tmp_path):
     assert start.backbone['type'] == 'TIMMBackbone' and start.architecture == 'convnext_atto'
 
 
+def test_transformers_of_timm_that_are_none_of_mmpretrains_give_a_map(tmp_path):
+    network = timm_network('vit_small_patch16_dinov3')
+    path = saved(network, tmp_path / 'weights.pth')
+
+    def last_map(x):
+        return network.forward_intermediates(x, indices=1, norm=False, intermediates_only=True)[-1]
+
+    assert_gives(f'vit_small_patch16_dinov3={path}', last_map, 64)
+
+
 def test_any_network_of_mmpretrain_by_its_name(tmp_path):
     network = mmpretrain_model('mobilenet-v2_8xb32_in1k')
     randomised(network)

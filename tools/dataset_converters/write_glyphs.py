@@ -1,8 +1,9 @@
 """Write letters and digits of fonts as grey PNG files, 28 x 28: OUT/{train,test}/<class>/<family>-<style>-<hash>.png.
 
 All fonts of a family are in one split.  OUT/train-1000.txt, train-12000.txt and test-3000.txt name fixed parts, with
-labels; OUT/train-capitals.txt the digits and capitals of one half of the training families, OUT/train-lower-2000.txt
-small letters of the other half, OUT/test-lower-2000.txt those of tests.  OUT/fonts.json says which fonts it was.
+labels.  OUT/train-capitals.txt has the digits and capitals of one half of the training families,
+OUT/train-lower-2000.txt and -500.txt small letters of the other half, OUT/test-lower-2000.txt those of the tests.
+OUT/fonts.json says which fonts it was.
 """
 import argparse
 import json
@@ -35,6 +36,7 @@ LISTS: dict[str, tuple[str, str, Optional[int], Optional[int]]] = {
     'test-3000': ('test', '', None, 3000),
     'train-capitals': ('train', 'upper_|[0-9]', 0, None),
     'train-lower-2000': ('train', 'lower_', 1, 2000),
+    'train-lower-500': ('train', 'lower_', 1, 500),
     'test-lower-2000': ('test', 'lower_', None, 2000),
 }
 

@@ -1,6 +1,6 @@
 # on from the network of digits and capitals, as `pretrain --from` does: rows that start as its features, and a small
 # learning rate for the network beside the rows'
-_base_ = './pic_lower_15e_prior.py'
+_base_ = './pic_lower_40e_prior.py'
 
 start_from = 'pic_capitals_6e'
 model = dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='none')))
