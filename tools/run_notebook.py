@@ -21,11 +21,11 @@ def main() -> None:
     args = parser.parse_args()
     notebook = nbformat.read(PAGE, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
-        nbclient.NotebookClient(notebook, timeout=_TIMEOUT, resources={'metadata': {'path': folder}}).execute()
+        nbclient.NotebookClient(notebook, timeout=_TIMEOUT, record_timing=False,
+                                resources={'metadata': {'path': folder}}).execute()
         for cell in notebook.cells:
-            cell.metadata.pop('execution', None)
             if cell.cell_type == 'code':
-                cell.outputs = [output for output in cell.outputs if _cleaned(output, folder)]
+                cell.outputs = _cleaned(cell.outputs, folder)
     if args.write:
         nbformat.write(notebook, PAGE)
     for cell in notebook.cells:
@@ -33,13 +33,21 @@ def main() -> None:
             print(output.get('text', ''), end='')
 
 
-def _cleaned(output: nbformat.NotebookNode, folder: str) -> bool:
-    """Leave out of an output what is of this run alone; whether something is left."""
-    if output.output_type != 'stream':
-        return True
-    text = re.sub(r'\x1b\[[0-9;]*m', '', output.text)  # colours
-    output.text = _NOISE.sub('', text.replace(f'{folder}/work_dirs/notebook/', '').replace(f'{ROOT}/', ''))
-    return output.name == 'stdout' and bool(output.text.strip())
+def _cleaned(outputs: list[nbformat.NotebookNode], folder: str) -> list[nbformat.NotebookNode]:
+    """The outputs without what is of this run alone, and each text in one piece."""
+    kept: list[nbformat.NotebookNode] = []
+    for output in outputs:
+        if output.output_type != 'stream':
+            kept.append(output)
+        elif output.name == 'stdout':
+            if not (kept and kept[-1].output_type == 'stream'):
+                kept.append(nbformat.v4.new_output('stream', text=''))
+            kept[-1].text += output.text
+    for output in kept:
+        if output.output_type == 'stream':
+            text = re.sub(r'\x1b\[[0-9;]*m', '', output.text)  # colours
+            output.text = _NOISE.sub('', text.replace(f'{folder}/work_dirs/notebook/', '').replace(f'{ROOT}/', ''))
+    return kept
 
 
 if __name__ == '__main__':

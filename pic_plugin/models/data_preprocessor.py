@@ -14,7 +14,7 @@ from pic_plugin.rows.transfer import Transfers
 
 @MODELS.register_module()
 class InstanceDataPreprocessor(SelfSupDataPreprocessor):
-    """mmpretrain's ``SelfSupDataPreprocessor``, with the same bits, for which the host does not wait.
+    """mmpretrain's ``SelfSupDataPreprocessor``, to the bit, which copies images without making the host wait.
 
     Pinned images are copied while it goes on, and samples, in which nothing is for the device, stay as they are.  What
     the data set's pipeline left to be done with the views is done here, with all views of a batch at once.

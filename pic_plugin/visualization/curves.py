@@ -3,10 +3,8 @@ import json
 import os
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use('Agg')
-from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure  # without pyplot, whose backend is the caller's
 
 _PANELS = {  # what is logged beside the loss, by how its names begin
     'kNN accuracy (%)': ('knn/', ),
@@ -52,8 +50,8 @@ def plot_curves(work_dir: Path, out: Path) -> None:
                 (entry['step'], entry[name]) for entry in measured if name in entry] for name in names}
     num_columns = min(2, len(panels))
     num_rows = -(-len(panels) // num_columns)
-    figure, grid = plt.subplots(num_rows, num_columns, figsize=(6 * num_columns, max(4, 3 * num_rows)), squeeze=False,
-                                layout='constrained')
+    figure = Figure(figsize=(6 * num_columns, max(4, 3 * num_rows)), layout='constrained')
+    grid = figure.subplots(num_rows, num_columns, squeeze=False)
     for axes, (title, lines) in zip(grid.flat, panels.items()):
         _draw(axes, title, lines)
     for axes in grid.flat[len(panels):]:
@@ -62,11 +60,10 @@ def plot_curves(work_dir: Path, out: Path) -> None:
     figure.suptitle(work_dir.resolve().name)
     partial = out.with_name(f'.{out.name}.partial')
     figure.savefig(partial, dpi=120, format='png')
-    plt.close(figure)
     os.replace(partial, out)
 
 
-def _draw(axes: plt.Axes, title: str, lines: dict[str, list[tuple[float, float]]]) -> None:
+def _draw(axes: Axes, title: str, lines: dict[str, list[tuple[float, float]]]) -> None:
     """A panel, with a line of (x, y) for each name; a line of few points shows them."""
     axes.set_title(title)
     for name, points in lines.items():

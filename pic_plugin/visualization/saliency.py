@@ -3,11 +3,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Optional
 
-import matplotlib
-
-matplotlib.use('Agg')
 import numpy as np
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure  # without pyplot, whose backend is the caller's
 from torch import Tensor
 
 from pic_plugin.evaluation.saliency import accuracy_by_overlap
@@ -31,13 +28,12 @@ def plot_maps(groups: Mapping[str, Columns], out: Path) -> None:
     """
     num_columns = [len(group.images) for group in groups.values()]
     num_rows = 1 + max(len(group.maps) for group in groups.values())
-    figure = plt.figure(figsize=(0.4 + 0.8 * sum(num_columns), 0.5 + 0.8 * num_rows), layout='constrained')
+    figure = Figure(figsize=(0.4 + 0.8 * sum(num_columns), 0.5 + 0.8 * num_rows), layout='constrained')
     parts = figure.subfigures(1, len(groups), squeeze=False, width_ratios=num_columns)[0]
     for part, (title, group) in zip(parts, groups.items()):
         part.suptitle(title, fontsize=9)
         _draw_columns(part.subplots(num_rows, len(group.images), squeeze=False), group)
     figure.savefig(out, dpi=100)
-    plt.close(figure)
 
 
 def _draw_columns(axes: np.ndarray, group: Columns) -> None:
@@ -66,7 +62,8 @@ def plot_overlaps(overlaps: Mapping[str, Tensor], correct: Optional[Tensor], out
         out: the file.
     """
     panels = 1 if correct is None else 2
-    figure, axes = plt.subplots(1, panels, figsize=(4.5 * panels, 3.5), squeeze=False, layout='constrained')
+    figure = Figure(figsize=(4.5 * panels, 3.5), layout='constrained')
+    axes = figure.subplots(1, panels, squeeze=False)
     values = {name: overlap.double().cpu().numpy() for name, overlap in overlaps.items()}
     bins = np.linspace(min(x.min() for x in values.values()), max(x.max() for x in values.values()), 41)
     for (name, numbers), colour in zip(values.items(), _COLOURS):
@@ -80,4 +77,3 @@ def plot_overlaps(overlaps: Mapping[str, Tensor], correct: Optional[Tensor], out
                             capsize=3, color=_COLOURS[0])
         axes[0, 1].set(xlabel=f'overlap with {name}', ylabel='top-1 accuracy (%)')
     figure.savefig(out, dpi=120)
-    plt.close(figure)
