@@ -1,4 +1,4 @@
-"""A released file where this plugin is not: the lines of the page and of the model card, in the libraries that they name."""
+"""A released file where this plugin is not: the lines of the page and of the model card, in the libraries they name."""
 import re
 import shutil
 import subprocess
