@@ -29,7 +29,9 @@ def cost_of(run: Run, num_images: int) -> float:
     cfg = Config.fromfile(run.config, import_custom_modules=False)
     dataset = cfg.train_dataloader.dataset
     if dataset.get('ann_file'):
-        num_images = len((DATA / dataset.ann_file).read_text().splitlines())
+        if not (path := DATA / dataset.ann_file).exists():
+            raise ValueError(f'there is no {path}, which {run.config} trains on: make glyphs adds lists')
+        num_images = len(path.read_text().splitlines())
     num_views = sum(transform.get('num_views', [0])[0] for transform in dataset.pipeline) or 1
     return num_images * (cfg.train_cfg.max_epochs * num_views + 2)
 

@@ -16,7 +16,7 @@ from pic_plugin.registry import MODELS
 
 from .architecture import check_fits
 from .network import mmpretrain_model
-from .training import find_checkpoint, find_config
+from .training import find_checkpoint
 
 _SCOPE = 'mmpretrain'
 _WRAPPED = re.compile(r'^timm_model\.(model\.)?')  # put before timm's names
@@ -82,11 +82,8 @@ def find_start(source: str) -> Start:
     Raises:
         ValueError: if there is no such file or name, or the weights are not those of a whole backbone.
     """
-    if os.path.isdir(source):
-        weights = find_checkpoint(Path(source), with_neck=False)
-        return _of_config(weights, Config.fromfile(find_config(Path(source), None)))
     if os.path.exists(source):
-        return _of_file(Path(source))
+        return _of_file(find_checkpoint(Path(source), with_neck=False))
     name, _, file = source.partition('=')
     if file and not os.path.isfile(file):
         raise ValueError(f'--from {source} must be NAME=FILE, and there is no file {file}')
@@ -120,11 +117,12 @@ def _of_config(weights: Path, config: Config) -> Start:
 
 
 def _of_timm(name: str, file: str) -> Optional[Start]:
-    """None if timm has no such network, or is not there."""
+    """None if timm has no such network."""
     try:
         import timm  # an extra
-    except ImportError:
-        return None
+    except ImportError as error:
+        raise ValueError(f'--from {name}: there is no such file or folder, mmpretrain has no network of that name, and '
+                         'timm, which may have one, is not installed: pip install timm') from error
     if not timm.is_model(architecture := name.split('.')[0]):
         return None
     try:

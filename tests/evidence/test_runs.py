@@ -215,5 +215,10 @@ def test_the_tool_makes_backbones_that_are_needed(tmp_path, monkeypatch, capsys)
     assert backbone_of(first, out).exists() and not list(out.glob('later-*.pth'))
     backbone_of(first, out).unlink()  # needed no more
     assert '2 runs, 2 of them there already' in run('--tables', 'continue')
+    cfg = Config.fromfile('configs/glyphs/good.py')
+    cfg.train_dataloader.dataset.ann_file = 'new.txt'
+    cfg.dump('configs/glyphs/good.py')
+    with pytest.raises(ValueError, match='no data/glyphs/new.txt, which .*good.py trains on: make glyphs adds'):
+        run('--tables', 'all')
     with pytest.raises(ValueError, match='there is no table none; there are all, continue, first'):
         run('--tables', 'none')

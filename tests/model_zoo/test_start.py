@@ -208,6 +208,11 @@ def test_no_source(source, message):
         find_start(source)
 
 
+def test_timm_is_not_there():
+    with mock.patch.dict('sys.modules', timm=None), pytest.raises(ValueError, match='not installed: pip install timm'):
+        find_start('convnext_atto')
+
+
 def test_a_network_without_weights():
     with mock.patch('pic_plugin.model_zoo.start.mmpretrain_model', return_value=SimpleNamespace(weights=None)), \
             pytest.raises(ValueError, match='mmpretrain has no weights of this network; give NAME=FILE'):
