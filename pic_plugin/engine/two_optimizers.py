@@ -85,7 +85,7 @@ def parameter_of_rows(optimizer: Optimizer) -> nn.Parameter:
     if len(empty) != 1:
         raise ValueError('row_optimizer is for the rows of the instance head, which have no elements before training '
                          f'starts, and the optimizer has {len(empty)} parameters without elements, expected 1; do not '
-                         'freeze head.weight, and give it no company')
+                         'freeze head.weight, and leave no other parameter without elements')
     return empty[0]
 
 

@@ -42,6 +42,6 @@ def overlap(a: Tensor, b: Tensor) -> Tensor:
         ValueError: if the maps differ in size.
     """
     if a.shape != b.shape:
-        raise ValueError(f'saliency maps can be compared where they have as many places: expected [B, H, W] twice, got '
+        raise ValueError('saliency maps must have the same shape to be compared: expected [B, H, W] twice, got '
                          f'{list(a.shape)} and {list(b.shape)}; take networks of the same kind and images of one size')
     return torch.minimum(a, b).sum((1, 2))

@@ -112,8 +112,8 @@ class CosineInstanceHead(BaseModule):
             if not 0 <= value < 1:
                 raise ValueError(f'{name} must be in [0, 1), got {value}')
         if margin and not cosine:
-            raise ValueError('margin is one between cosines, and with cosine=False inner products of any size are '
-                             f'compared, got margin={margin}; set margin=0 or cosine=True')
+            raise ValueError('margin needs cosine=True: it lowers a cosine, and inner products may be of any size; got '
+                             f'margin={margin} with cosine=False; set margin=0 or cosine=True')
         if table not in ('memory', 'disk'):
             raise ValueError(f"table must be 'memory' or 'disk', got {table!r}")
         if not isinstance(table_dir, (str, type(None))):

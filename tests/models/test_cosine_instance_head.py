@@ -109,7 +109,7 @@ def test_part_out_of_range(name, value):
 
 
 def test_a_margin_between_inner_products():
-    with pytest.raises(ValueError, match='with cosine=False inner products of any size are compared, got margin=0.2'):
+    with pytest.raises(ValueError, match='margin needs cosine=True: .* got margin=0.2 with cosine=False; set margin=0'):
         CosineInstanceHead(cosine=False, margin=0.2)
     CosineInstanceHead(cosine=False, uniform_smoothing=0.8)
 
