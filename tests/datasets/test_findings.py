@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from mmengine.fileio import get
 
 from pic_plugin.datasets import InstanceDataset
 from pic_plugin.datasets.findings import find_all, images_without, write_findings
@@ -129,6 +130,21 @@ def test_of_several_folders_and_of_a_list(folder, tmp_path):
     findings = written(tmp_path / 'list.txt', tmp_path / 'more.json')
     kept = listed(**images_without(dataset_of(tmp_path / 'list.txt'), findings, ['unreadable'], tmp_path / 'more.txt'))
     assert kept == [str(a / 'plain.png'), str(a / 'plain.bmp')]
+
+
+def test_out_of_an_archive(tmp_path):
+    folder = write_images(tmp_path / 'images', 3)
+    (folder / 'a/000.png').write_bytes(b'')
+    path = shutil.make_archive(tmp_path / 'x', 'zip', folder)
+    findings = written(path, tmp_path / 'findings.json')
+    assert json.loads(findings.read_text())['folders'] == [f'packed://{path}']
+    images = images_without(path, findings, ['empty'], tmp_path / 'names.txt')
+    dataset = InstanceDataset(**images)
+    assert [get(image['img_path']) for image in dataset.data_list] == [
+        (folder / name).read_bytes() for name in ('a/002.png', 'b/001.png')]
+    findings = written([path, folder], tmp_path / 'both.json')
+    with pytest.raises(ValueError, match='one archive or several folders can be named in one list, got packed://'):
+        images_without([path, folder], findings, ['empty'], tmp_path / 'more.txt')
 
 
 def test_a_folder_that_was_moved_and_one_that_has_changed(tmp_path):
