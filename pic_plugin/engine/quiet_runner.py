@@ -1,12 +1,17 @@
 """mmengine's Runner, which says on the console what a person reads, and all else in the log file."""
 import logging
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Optional, Union
 
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from pic_plugin.progress import silence_stderr
 
 from .summary import summary
 
@@ -37,6 +42,16 @@ class QuietRunner(ConfigKeepingRunner):
             handler.addFilter(_of_this_training)
         return logger
 
+    @staticmethod
+    def build_dataloader(*args: Any, **kwargs: Any) -> DataLoader:
+        """Build the loader; decoders in its workers say nothing of strange headers, a line an image without a name.
+
+        What a worker raises is shown as ever.
+        """
+        loader = Runner.build_dataloader(*args, **kwargs)
+        loader.worker_init_fn = partial(_start_quietly, loader.worker_init_fn)
+        return loader
+
     def register_hooks(self, *args: Any, **kwargs: Any) -> None:
         """The hooks, and one that says that training starts."""
         super().register_hooks(*args, **kwargs)
@@ -65,6 +80,12 @@ class _StartHook(Hook):
     def _end_quiet(self, runner: Runner) -> None:
         for handler in _consoles(runner.logger):
             handler.removeFilter(_of_this_training)
+
+
+def _start_quietly(start: Optional[Callable[[int], None]], worker: int) -> None:
+    silence_stderr()
+    if start is not None:
+        start(worker)
 
 
 def _consoles(logger: MMLogger) -> list[logging.Handler]:

@@ -1,14 +1,17 @@
 """What the console shows until training starts, and what it is told then."""
+import os
 import re
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from torch.utils.data import Dataset
 
-from pic_plugin.engine.quiet_runner import QuietRunner
+from pic_plugin.engine.quiet_runner import ConfigKeepingRunner, QuietRunner
 from tests.tiny import assert_same, network_of, tiny_config, write_images
 
 
@@ -77,6 +80,27 @@ def test_what_is_resumed_and_how_rates_are_scaled_is_shown(tmp_path, capsys):
     for text in ('resumed epoch: 1, iter: 6', 'LR is set based on batch size of 8 and the current batch size is 4',
                  'length: 2 epochs of 6 iterations: 12 iterations of 4 images; 6 are done'):
         assert text in start, start
+
+
+class Talking(Dataset):
+    """Writes to file descriptor 2, as decoders in C do."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        os.write(2, b'libpng warning\n')
+        return index, torch.initial_seed()
+
+
+@pytest.mark.parametrize('kind, said', [(QuietRunner, ''), (ConfigKeepingRunner, 'libpng warning\n' * 4)])
+def test_what_decoders_say_in_workers(kind, said, capfd):
+    loader = kind.build_dataloader(dict(
+        batch_size=2, num_workers=1, dataset=Talking(), sampler=dict(type='DefaultSampler', shuffle=False),
+        collate_fn=dict(type='default_collate')), seed=7)
+    indices, seeds = (torch.cat(parts).tolist() for parts in zip(*loader))
+    assert indices == [0, 1, 2, 3] and seeds == [7] * 4  # as mmengine starts workers
+    assert capfd.readouterr().err == said
 
 
 def test_training_is_the_runners_to_the_bit(tmp_path):
