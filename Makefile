@@ -1,6 +1,7 @@
 # make quickstart: from a fresh clone to a trained backbone;  make test: all tests;  make bench: time and memory
 PYTHON ?= python3
 DIGITS := configs/pic/pic_r18-3stage-w32_1xb128_40e_digits.py
+DIGITS_RUN := work_dirs/digits
 QUICKSTART := work_dirs/quickstart
 BENCHMARKS := work_dirs/benchmarks
 RUNNER_TESTS := $(addprefix tests/engine/test_,hooks.py contrastive_prior.py runner_dense.py runtime_info_hook.py)
@@ -9,11 +10,13 @@ EVIDENCE := work_dirs/evidence
 WHEELS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pic_plugin/wheels
 PIP := bin/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: help quickstart test test-upstream test-downstream test-gpu evidence evidence-all glyphs transfer bench bench-gpu docs dist clean
+.PHONY: help quickstart test test-upstream test-downstream test-gpu evidence evidence-networks evidence-all glyphs transfer \
+	bench bench-gpu docs dist clean
 
 help:
 	@sed -n 1p Makefile | cut -c3-
 	@echo "make evidence: the papers' main claims on letters, in half an hour;  make evidence-all: all tables, in hours"
+	@echo "make evidence-networks: going on from a network, DIET, a transformer, clusters as classes, in half an hour"
 	@echo "make transfer: every protocol, in small"
 	@echo "make test-upstream: the tests with OpenMMLab's own packages;  make clean: remove the environments"
 	@echo "make test-downstream: those of detection and segmentation"
@@ -24,12 +27,11 @@ help:
 
 # mmcv without compiled ops, built in an environment without torch; past pip's cache, which would take this wheel for one
 # with ops later
-.venv/.quickstart: requirements/torch.txt requirements/onedl.txt requirements/views.txt \
-		requirements/evaluation.txt setup.py
+.venv/.quickstart: requirements/torch.txt requirements/onedl.txt requirements/runtime.txt setup.py
 	$(PYTHON) -m venv .venv
 	.venv/$(PIP) -r requirements/torch.txt 'setuptools>=77,<81' wheel
 	.venv/$(PIP) --no-cache-dir $$(grep ^onedl-mmcv requirements/onedl.txt)
-	.venv/$(PIP) -r requirements/onedl.txt -r requirements/views.txt -r requirements/evaluation.txt
+	.venv/$(PIP) -r requirements/onedl.txt -r requirements/runtime.txt
 	.venv/$(PIP) --no-build-isolation --no-deps -e .
 	touch $@
 
@@ -37,19 +39,18 @@ help:
 	.venv/$(PIP) -r requirements/tests.txt
 	touch $@
 
-.venv-upstream/.tests: requirements/torch.txt requirements/upstream.txt requirements/views.txt \
-		requirements/evaluation.txt requirements/tests.txt setup.py
+.venv-upstream/.tests: requirements/torch.txt requirements/upstream.txt requirements/runtime.txt \
+		requirements/tests.txt setup.py
 	$(PYTHON) -m venv .venv-upstream
 	.venv-upstream/$(PIP) -r requirements/torch.txt 'setuptools>=77,<81' wheel
-	.venv-upstream/$(PIP) -r requirements/upstream.txt -r requirements/views.txt -r requirements/evaluation.txt \
-		-r requirements/tests.txt
+	.venv-upstream/$(PIP) -r requirements/upstream.txt -r requirements/runtime.txt -r requirements/tests.txt
 	.venv-upstream/$(PIP) --no-build-isolation --no-deps -e .
 	touch $@
 
 # mmcv with compiled ops, for detection and segmentation.  The wheel is good for one version of torch and of Python, with
 # or without CUDA, which its name does not say: it stays out of pip's cache, in a folder that does, for all clones
 .venv-downstream/.complete: requirements/torch.txt requirements/onedl.txt requirements/downstream.txt \
-		requirements/views.txt requirements/evaluation.txt requirements/tests.txt setup.py
+		requirements/runtime.txt requirements/tests.txt setup.py
 	$(PYTHON) -m venv .venv-downstream
 	.venv-downstream/$(PIP) -r requirements/torch.txt 'setuptools>=80,<81' wheel packaging ninja psutil
 	set -e; export PATH="$$PWD/.venv-downstream/bin:$$PATH"; \
@@ -62,8 +63,8 @@ help:
 		mkdir -p "$$wheels"; mv "$$wheels.partial"/* "$$wheels"; rmdir "$$wheels.partial"; \
 		.venv-downstream/$(PIP) --no-index --no-deps --find-links "$$wheels" "$$mmcv"; \
 	fi
-	.venv-downstream/$(PIP) -r requirements/onedl.txt -r requirements/downstream.txt -r requirements/views.txt \
-		-r requirements/evaluation.txt -r requirements/tests.txt
+	.venv-downstream/$(PIP) -r requirements/onedl.txt -r requirements/downstream.txt -r requirements/runtime.txt \
+		-r requirements/tests.txt
 	.venv-downstream/$(PIP) --no-build-isolation --no-deps -e .
 	touch $@
 
@@ -82,8 +83,10 @@ help:
 
 quickstart: .venv/.quickstart
 	.venv/bin/python tools/dataset_converters/write_digits.py data/digits
-	.venv/bin/python tools/train.py $(DIGITS) --work-dir $(QUICKSTART) --resume --cpu
-	.venv/bin/python tools/evaluate_features.py $(DIGITS) $(QUICKSTART)
+	.venv/bin/python -m pic_plugin pretrain data/digits/train --out $(QUICKSTART) --visits 40 --cpu \
+		$(if $(wildcard $(QUICKSTART)/config.py),--resume)
+	.venv/bin/python tools/evaluate_features.py $(QUICKSTART) data/digits/train data/digits/test
+	.venv/bin/python -m pic_plugin report $(QUICKSTART)
 
 # the tests of the Runner and its hooks twice: on the CPU, and on a pretend GPU (docs/pretend_gpu.md)
 test: .venv/.tests
@@ -111,14 +114,18 @@ glyphs: .venv/.quickstart
 evidence: glyphs
 	PYTHONWARNINGS=ignore .venv/bin/python tools/evidence.py $(EVIDENCE)
 
+# on from another network, DIET and other networks, classes between labels and images
+evidence-networks: glyphs
+	PYTHONWARNINGS=ignore .venv/bin/python tools/evidence.py $(EVIDENCE) --tables continue diet classes
+
 evidence-all: glyphs
 	PYTHONWARNINGS=ignore .venv/bin/python tools/evidence.py $(EVIDENCE) --all
 
 # every protocol to its end, in small, from a checkpoint and from random weights
 transfer: .venv-downstream/.complete
 	.venv-downstream/bin/python tools/dataset_converters/write_digits.py data/digits
-	.venv-downstream/bin/python tools/train.py $(DIGITS) --work-dir $(QUICKSTART) --resume --cpu
-	.venv-downstream/bin/python tools/benchmark_suite.py $(QUICKSTART)/backbone.pth --suite digits --random \
+	.venv-downstream/bin/python tools/train.py $(DIGITS) --work-dir $(DIGITS_RUN) --resume --cpu
+	.venv-downstream/bin/python tools/benchmark_suite.py $(DIGITS_RUN)/backbone.pth --suite digits --random \
 		--work-dir $(TRANSFER)
 	.venv-downstream/bin/python -m tests.downstream.small $(TRANSFER)/shapes
 

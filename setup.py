@@ -41,7 +41,7 @@ setup(
     cmdclass={'build_py': BuildWithConfigs},
     entry_points={'console_scripts': ['pic-plugin = pic_plugin.__main__:main']},
     python_requires='>=3.10',
-    install_requires=['packaging', *requirements('views')],
-    extras_require={name: requirements(name)
-                    for name in ('onedl', 'upstream', 'evaluation', 'embed', 'onnx', 'tensorboard')},
+    # any torch that the toolboxes were tested with; requirements/torch.txt has the one that `make` takes
+    install_requires=['torch>=2.4', 'torchvision>=0.19', *requirements('runtime')],
+    extras_require={name: requirements(name) for name in ('onedl', 'upstream', 'onnx', 'tensorboard')},
 )

@@ -18,7 +18,7 @@ class _WithDefaults(argparse.ArgumentDefaultsHelpFormatter):
     """Says the default of an option that has one."""
 
     def _get_help_string(self, action: argparse.Action) -> Optional[str]:
-        return action.help if action.default in (None, False) else super()._get_help_string(action)
+        return action.help if action.default in (None, False, ()) else super()._get_help_string(action)
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:

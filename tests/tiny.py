@@ -1,6 +1,6 @@
 """A training run that takes a second: small images, a small network, the real runner."""
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import cv2
 import numpy as np
@@ -17,8 +17,9 @@ ROOT = Path(__file__).parents[1]
 class TinyBackbone(BaseModule):
     """Two layers on the pixels, in the parameters' precision; no BatchNorm, so that ranks do not matter."""
 
-    def __init__(self, size: int = 8, dropout: float = 0.0, in_channels: int = 1) -> None:
-        super().__init__()
+    def __init__(self, size: int = 8, dropout: float = 0.0, in_channels: int = 1,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
         self.layers = nn.Sequential(nn.Flatten(), nn.Linear(in_channels * size * size, 12), nn.Tanh(),
                                     nn.Dropout(dropout), nn.Linear(12, 6))
 

@@ -1,61 +1,69 @@
-"""Compare the features of a trained backbone with the untrained one's and with raw pixels.
+"""Compare the features of a trained backbone with the untrained one's and with raw pixels, on images with labels.
 
-Prints a table, and writes it with curves.png (loss and kNN over the epochs) into the work directory.
+Prints a table, and writes it into the folder of the run.
 """
 import argparse
+from functools import partial
 from pathlib import Path
 
 import torch
-from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
-from mmengine.runner import Runner, set_random_seed
-from mmpretrain.registry import MODELS
-from torch.utils.data import DataLoader
+from torch import Tensor
 
-from pic_plugin.commands.options import ConfigOptions
-from pic_plugin.evaluation.features import extract_features
+from pic_plugin.datasets import InstanceDataset
+from pic_plugin.datasets.sources import images_from
+from pic_plugin.embedding.comparison import FeaturesOf, features_by
+from pic_plugin.embedding.images import labels_of
+from pic_plugin.evaluation.features import features_of
 from pic_plugin.evaluation.probes import Labelled, probe_table
-from pic_plugin.visualization import plot_curves
+from pic_plugin.model_zoo.network import load_network, untrained
 
 
-def raw_pixels(loader: DataLoader) -> tuple[torch.Tensor, torch.Tensor]:
-    """The images themselves: ``[M, C * H * W]``, and labels."""
-    pixels, labels = [], []
-    for batch in loader:
-        pixels.append(batch['inputs'].flatten(1).float())
-        labels += [int(sample.gt_label) for sample in batch['data_samples']]
-    return torch.cat(pixels), torch.tensor(labels)
+def raw_pixels(batch: dict) -> Tensor:
+    """The images themselves: ``[B, C * H * W]``."""
+    return batch['inputs'].flatten(1).float()
+
+
+def labelled(networks: list[FeaturesOf], folder: str, pipeline: list[dict]) -> tuple[list[Tensor], list[str]]:
+    """Features by each network, and the images' classes.
+
+    Raises:
+        ValueError: if folders are no classes.
+    """
+    dataset = InstanceDataset(**images_from(folder), pipeline=pipeline)
+    if (label := labels_of(dataset)) is None:
+        raise ValueError(f'{folder} must have a folder for each class, and several, and has none or other images')
+    ids, features = features_by(networks, dataset, range(len(dataset)), get_device())
+    return [torch.from_numpy(values) for values in features], [label(i) for i in ids]
 
 
 def main() -> None:
     """Evaluate, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='of the training; it names bank_dataloader and query_dataloader')
-    parser.add_argument('work_dir', type=Path, help='of the training; has backbone.pth')
-    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='those of the training, if any')
+    parser.add_argument('run', type=Path, help='the folder of a training')
+    parser.add_argument('train', help='a folder with a folder for each class: what nearest neighbours are taken from, '
+                                      'and linear classifiers trained on')
+    parser.add_argument('test', help='another one')
     args = parser.parse_args()
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
     MMLogger.get_instance('evaluate_features', log_level='WARNING')  # not each parameter's initialisation
-    init_default_scope(cfg.default_scope)
-    loaders = [Runner.build_dataloader(cfg[name]) for name in ('bank_dataloader', 'query_dataloader')]
-    set_random_seed(cfg.randomness.seed)
-    model = MODELS.build(cfg.model)
-    model.init_weights()
-    features = {'raw pixels': Labelled(*raw_pixels(loaders[0]), *raw_pixels(loaders[1]))}
-    features['untrained network'] = Labelled(*(x for loader in loaders for x in extract_features(model, loader)))
-    model.backbone.load_state_dict(torch.load(args.work_dir / 'backbone.pth', weights_only=True))
-    features['trained by PIC'] = Labelled(*(x for loader in loaders for x in extract_features(model, loader)))
-
-    table = probe_table(features)
-    print(f'\nAccuracy on {len(features["raw pixels"].test)} test images: mean ± spread over 3 seeds of the probe\n')
+    network = load_network(args.run)
+    networks: dict[str, FeaturesOf] = {
+        'raw pixels': raw_pixels,
+        'untrained network': partial(features_of, untrained(network).to(get_device())),
+        'trained by PIC': partial(features_of, network.model.to(get_device()))}
+    train, train_labels = labelled(list(networks.values()), args.train, network.pipeline)
+    test, test_labels = labelled(list(networks.values()), args.test, network.pipeline)
+    if unknown := {*test_labels} - {*train_labels}:
+        raise ValueError(f'the classes of {args.test} must be those of {args.train}, and {", ".join(sorted(unknown))} '
+                         'are not')
+    number = {name: i for i, name in enumerate(sorted({*train_labels}))}
+    classes = [torch.tensor([number[name] for name in names]) for names in (train_labels, test_labels)]
+    table = probe_table({name: Labelled(train[i], classes[0], test[i], classes[1]) for i, name in enumerate(networks)})
+    print(f'\nAccuracy on {len(test_labels)} test images: mean ± spread over 3 seeds of the probe\n')
     print(table)
-    (args.work_dir / 'table.md').write_text(table + '\n')
-    plot_curves(args.work_dir, args.work_dir / 'curves.png')
-    for name, what in (('curves.png', 'loss and kNN accuracy over the epochs'),
-                       ('backbone.pth', 'the backbone alone, a dict of tensors'), ('table.md', 'the table above')):
-        print(f'{args.work_dir / name}: {what}')
+    (args.run / 'table.md').write_text(table + '\n')
+    print(f'{args.run / "table.md"}: the table above')
 
 
 if __name__ == '__main__':

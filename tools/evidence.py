@@ -12,13 +12,13 @@ import json
 import multiprocessing as mp
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 
 from mmengine.config import Config
 
-from pic_plugin.evidence.runs import PROBES, Run, make, result_of
-from pic_plugin.evidence.tables import claims_table, read_evidence, table_of
+from pic_plugin.evidence.runs import PROBES, Run, backbone_of, make, result_of, with_earlier
+from pic_plugin.evidence.tables import claims_table, read_evidence, runs_of, table_of
 
 CONFIGS = Path('configs/glyphs')
 DATA = Path('data/glyphs')
@@ -29,31 +29,43 @@ def cost_of(run: Run, num_images: int) -> float:
     cfg = Config.fromfile(run.config, import_custom_modules=False)
     dataset = cfg.train_dataloader.dataset
     if dataset.get('ann_file'):
-        num_images = len((DATA / dataset.ann_file).read_text().splitlines())
+        if not (path := DATA / dataset.ann_file).exists():
+            raise ValueError(f'there is no {path}, which {run.config} trains on: make glyphs adds lists')
+        num_images = len(path.read_text().splitlines())
     num_views = sum(transform.get('num_views', [0])[0] for transform in dataset.pipeline) or 1
     return num_images * (cfg.train_cfg.max_epochs * num_views + 2)
 
 
 def run_all(runs: Sequence[Run], out: Path, num_images: int, num_processes: int) -> list[str]:
     """Make the runs that are not in ``out``; returns the names of those that failed."""
-    waiting = [run for run in runs if result_of(run, out) is None]
+    earlier = {run: run.earlier for run in with_earlier(run for run in runs if result_of(run, out) is None)}
+    needed = set(earlier.values())  # with their backbones
+    waiting = [run for run in earlier if result_of(run, out) is None or
+               (run in needed and not backbone_of(run, out).exists())]
     costs = {run: cost_of(run, num_images) for run in waiting}
-    print(f'{len(runs)} runs, {len(runs) - len(waiting)} of them there already; {num_processes} at once', flush=True)
+    num_there = len(set(runs) - earlier.keys())
+    print(f'{len(runs)} runs, {num_there} of them there already; {num_processes} at once', flush=True)
     failed, spent, start = [], 0.0, time.monotonic()
+    running: dict[Future, Run] = {}
     with ProcessPoolExecutor(num_processes, mp_context=mp.get_context('spawn')) as pool:
-        futures = {pool.submit(make, run, out): run for run in waiting}
-        for done, future in enumerate(as_completed(futures), 1):
-            run = futures[future]
-            spent += costs[run]
-            left = (time.monotonic() - start) / spent * (sum(costs.values()) - spent)
-            try:
-                result = future.result()
-                said = ', '.join(f'{probe} {100 * result[probe]:.1f}' for probe in PROBES)
-            except Exception as error:  # of one run: the others go on
-                failed.append(run.name)
-                said = f'failed: {error!r}'
-            print(f'{done}/{len(waiting)}, {left / 60:.0f} min left: {run.config.stem}, seed {run.seed}: {said}',
-                  flush=True)
+        while waiting or running:
+            unmade = {*waiting, *running.values()}
+            for run in [run for run in waiting if earlier[run] not in unmade][:num_processes - len(running)]:
+                waiting.remove(run)
+                running[pool.submit(make, run, out, run in needed)] = run
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                run = running.pop(future)
+                spent += costs[run]
+                left = (time.monotonic() - start) / spent * (sum(costs.values()) - spent)
+                try:
+                    result = future.result()
+                    said = ', '.join(f'{probe} {100 * result[probe]:.1f}' for probe in PROBES)
+                except Exception as error:  # of one run: the others go on
+                    failed.append(run.name)
+                    said = f'failed: {error!r}'
+                done = len(costs) - len(waiting) - len(running)
+                print(f'{done}/{len(costs)}, {left / 60:.0f} min left: {run.config.stem}, seed {run.seed}: {said}',
+                      flush=True)
     return failed
 
 
@@ -62,6 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('out', type=Path, nargs='?', default=Path('work_dirs/evidence'), help='folder of the results')
     parser.add_argument('--all', action='store_true', help="all of the papers' tables, and not the main claims alone")
+    parser.add_argument('--tables', nargs='+', metavar='NAME', help='these tables of tables.yml alone')
     parser.add_argument('--processes', type=int, default=os.cpu_count(), help='at once; as many as cores by default')
     args = parser.parse_args()
     if not (DATA / 'fonts.json').exists():
@@ -69,12 +82,15 @@ def main() -> None:
     data = json.loads((DATA / 'fonts.json').read_text())
     evidence = read_evidence(CONFIGS)
     args.out.mkdir(parents=True, exist_ok=True)
-    runs = [Run(CONFIGS / f'{config}.py', seed, data['sha256']) for config, seed in evidence.runs(not args.all)]
+    tables = evidence.named(args.tables) if args.tables else evidence.tables if args.all else ()
+    wanted = runs_of(tables) if args.tables else evidence.runs(not args.all)
+    runs = [Run(CONFIGS / f'{config}.py', seed, data['sha256']) for config, seed in wanted]
     failed = run_all(runs, args.out, data['images']['train'], args.processes)
     results = {(run.config.stem, run.seed): result for run in runs if (result := result_of(run, args.out))}
     print(f'\nAccuracy in percent, mean ± spread of the seeds; fonts {data["sha256"][:16]}')
-    print(f'\n{claims_table(evidence.claims, results)}')
-    for table in evidence.tables if args.all else ():
+    if not args.tables:
+        print(f'\n{claims_table(evidence.claims, results)}')
+    for table in tables:
         print(f'\n{table.heading}\n\n{table_of(table, results)}')
     if failed:
         raise SystemExit(f'failed: {", ".join(failed)}')

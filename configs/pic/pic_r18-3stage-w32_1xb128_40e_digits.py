@@ -1,4 +1,4 @@
-# The quickstart: PIC on scikit-learn's handwritten digits, in a few minutes on two CPU cores
+# PIC on scikit-learn's handwritten digits, in a few minutes on two CPU cores
 _base_ = '../_base_/instance_runtime.py'
 
 max_epochs = 40

@@ -5,7 +5,7 @@ device; and none adds up what belongs together in an order that could depend on 
 depend on the batch it is in.
 """
 from .blur import gaussian_blur, gaussian_weights
-from .color import blend, grey_of, jitter, shift_hue
+from .color import grey_of, jitter, shift_hue
 from .geometry import affine, erase
 
-__all__ = ['affine', 'blend', 'erase', 'gaussian_blur', 'gaussian_weights', 'grey_of', 'jitter', 'shift_hue']
+__all__ = ['affine', 'erase', 'gaussian_blur', 'gaussian_weights', 'grey_of', 'jitter', 'shift_hue']

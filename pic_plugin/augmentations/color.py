@@ -14,41 +14,39 @@ def grey_of(images: Tensor) -> Tensor:
     Args:
         images: ``[B, 3, H, W]``, red first; ``[B, 1, H, W]`` are grey already.
     """
-    if images.shape[1] == 1:
-        return images
-    red, green, blue = images.split(1, dim=1)
-    return (_GREY[0] * red).add_(green, alpha=_GREY[1]).add_(blue, alpha=_GREY[2])
+    return _grey(images.split(1, dim=1))
 
 
-def blend(images: Tensor, own: Tensor, grey: Tensor, mean: Tensor) -> Tensor:
-    r"""Mix each pixel with its grey and the image's mean grey: :math:`a x + b\, g(x) + c\, \overline{g(x)}`, in 0..255.
+def jitter(images: Tensor, blends: Tensor, turns: Tensor) -> Tensor:
+    r"""Mix colours with greys, turn the hue, and mix again: :math:`a x + b\, g(x) + c\, \overline{g(x)}`, in 0..255.
 
-    Of torchvision's functions, with a factor f, ``adjust_brightness`` is (f, 0, 0), ``adjust_saturation``
-    (f, 1 - f, 0) and ``adjust_contrast`` (f, 0, 1 - f); (1, 0, 0) changes nothing.
+    Of torchvision's functions, with a factor f, ``adjust_brightness`` is (a, b, c) = (f, 0, 0), ``adjust_saturation``
+    (f, 1 - f, 0) and ``adjust_contrast`` (f, 0, 1 - f); (1, 0, 0) changes nothing.  So with three steps before the hue
+    and three after it each image may have all four changed in an order of its own, as
+    ``torchvision.transforms.ColorJitter`` does.
+
+    The mean is that of the grey :math:`g(x)` as the step finds it, so all up to there is computed twice: once for the
+    mean, once for the result.  Compiled, that is two passes over the images, and nothing between the steps is stored.
 
     Args:
-        images: ``[B, C, H, W]`` float in 0..255, C = 3 or 1.
-        own: ``[B]``, a.
-        grey: ``[B]``, b.
-        mean: ``[B]``, c.
+        images: ``[B, C, H, W]`` float in 0..255, C = 3, red first, or 1.
+        blends: ``[B, 2, steps, 3]``, a, b and c of the steps before the hue is turned and of those after it.  At most
+            one step of an image has a c that is not 0.
+        turns: ``[B]``, by how much the hue is turned.
 
     Returns:
         Tensor: ``[B, C, H, W]``.
     """
-    own, grey, mean = (weight[:, None, None, None] for weight in (own, grey, mean))
-    of_pixel = grey_of(images)
+    planes = images.unbind(1)
     # float64 adds up whole numbers exactly, in whatever order a device takes them, which may depend on the batch
-    total = (of_pixel * _STEPS).round_().sum((1, 2, 3), keepdim=True, dtype=torch.float64)
-    of_image = (total / (_STEPS * of_pixel[0].numel())).to(images.dtype)
-    return torch.addcmul(torch.addcmul(mean * of_image, grey, of_pixel), own, images).clamp_(0, 255)
+    _, grey = _jittered(planes, blends, turns, torch.zeros_like(turns))
+    total = (grey * _STEPS).round().sum((1, 2), dtype=torch.float64)
+    mean = (total / (_STEPS * grey[0].numel())).to(images.dtype)
+    return torch.stack(_jittered(planes, blends, turns, mean)[0], dim=1)
 
 
 def shift_hue(images: Tensor, turns: Tensor) -> Tensor:
-    r"""Turn the hue, equals ``torchvision.transforms.functional.adjust_hue``.
-
-    With hue h in sixths of a turn, largest channel M and smallest m, each channel is
-    :math:`M - (M - m) \max(0, \min(k, 4 - k, 1))`, where k is h + 5, h + 3 and h + 1, modulo 6, for red, green and blue
-    (Smith, "Color Gamut Transform Pairs", SIGGRAPH 1978, with saturation and value put in).
+    """Turn the hue, equals ``torchvision.transforms.functional.adjust_hue``.
 
     Args:
         images: ``[B, C, H, W]`` float, C = 3, red first, or 1, which have no hue.
@@ -57,38 +55,51 @@ def shift_hue(images: Tensor, turns: Tensor) -> Tensor:
     Returns:
         Tensor: ``[B, C, H, W]``.
     """
-    if images.shape[1] == 1:
-        return images
-    red, green, blue = images.unbind(1)
-    largest = images.amax(1)
-    chroma = largest - images.amin(1)
-    divisor = chroma.masked_fill(chroma == 0, 1)
+    return torch.stack(_with_hue_shifted(images.unbind(1), turns), dim=1)
+
+
+def _grey(planes: Sequence[Tensor]) -> Tensor:
+    if len(planes) == 1:
+        return planes[0]
+    red, green, blue = planes
+    return (_GREY[0] * red).add_(green, alpha=_GREY[1]).add_(blue, alpha=_GREY[2])
+
+
+def _jittered(planes: tuple[Tensor, ...], blends: Tensor, turns: Tensor,
+              mean: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+    """The planes ``[B, H, W]`` jittered, and the grey of which ``mean`` ``[B]`` is to be the mean."""
+    mean = mean[:, None, None]
+    wanted = torch.zeros_like(planes[0])
+    for steps, last in ((blends[:, 0], False), (blends[:, 1], True)):
+        for own, of_pixel, of_image in (step[..., None, None].unbind(1) for step in steps.unbind(1)):
+            grey = _grey(planes)
+            wanted = torch.where(of_image != 0, grey, wanted)
+            added = of_pixel * grey + of_image * mean
+            planes = tuple(torch.addcmul(added, own, plane).clamp_(0, 255) for plane in planes)
+        if not last:
+            planes = _with_hue_shifted(planes, turns)
+    return planes, wanted
+
+
+def _with_hue_shifted(planes: tuple[Tensor, ...], turns: Tensor) -> tuple[Tensor, ...]:
+    r"""The planes ``[B, H, W]`` with their hues turned; those that are not turned at all, to the bit.
+
+    With hue h in sixths of a turn, largest channel M and smallest m, each channel is
+    :math:`M - (M - m) \max(0, \min(k, 4 - k, 1))`, where k is h + 5, h + 3 and h + 1, modulo 6, for red, green and blue
+    (Smith, "Color Gamut Transform Pairs", SIGGRAPH 1978, with saturation and value put in).
+    """
+    if len(planes) == 1:
+        return planes
+    red, green, blue = planes
+    turns = turns[:, None, None]
+    largest = torch.maximum(torch.maximum(red, green), blue)
+    chroma = largest - torch.minimum(torch.minimum(red, green), blue)
+    divisor = torch.where(chroma == 0, 1, chroma)
     hue = torch.where(largest == red, (green - blue) / divisor,
                       torch.where(largest == green, (blue - red) / divisor + 2, (red - green) / divisor + 4))
-    hue = hue + 6 * turns[:, None, None]
-    channels = []
-    for offset in (5, 3, 1):
+    hue = hue + 6 * turns
+    shifted = []
+    for plane, offset in zip(planes, (5, 3, 1)):
         k = torch.remainder(hue + offset, 6)
-        channels.append(largest - chroma * torch.minimum(k, 4 - k).clamp_(0, 1))
-    return torch.stack(channels, dim=1)
-
-
-def jitter(images: Tensor, blends: Tensor, hues: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-    """Several steps of :func:`blend`, each followed by :func:`shift_hue` of some of the images.
-
-    So each image may have brightness, contrast, saturation and hue changed in an order of its own:
-    ``torchvision.transforms.ColorJitter``.
-
-    Args:
-        images: ``[B, C, H, W]`` float in 0..255.
-        blends: ``[steps, 3, B]``, the weights of :func:`blend`.
-        hues: of each step, which images ``[n]`` int64, and their turns ``[n]``.
-
-    Returns:
-        Tensor: ``[B, C, H, W]``.
-    """
-    for weights, (which, turns) in zip(blends, hues):
-        images = blend(images, *weights)
-        if len(which):
-            images.index_copy_(0, which, shift_hue(images.index_select(0, which), turns))
-    return images
+        shifted.append(torch.where(turns == 0, plane, largest - chroma * torch.minimum(k, 4 - k).clamp(0, 1)))
+    return tuple(shifted)

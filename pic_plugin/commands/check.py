@@ -69,18 +69,18 @@ def check(data: 'Data', out: Optional[Path] = None, num_threads: Optional[int] =
             out.rmdir()
         raise
     print('\n'.join(_described(findings, dataset)))
-    _say_what_pretrain_does(images)
+    _say_what_pretrain_does(dataset, images)
     if out is not None:
         print(f'{out / FINDINGS}: all of it, with the names; pretrain --without unreadable,duplicates takes it')
     return findings
 
 
-def _say_what_pretrain_does(images: dict) -> None:
+def _say_what_pretrain_does(dataset: 'InstanceDataset', images: dict) -> None:
     """With these images, or why it cannot."""
     from .plan import plan_training
     print('\npretrain would train as follows; a trial of some seconds')
     try:
-        print('\n'.join(plan_training(images, Path('runs')).lines()))
+        print('\n'.join(plan_training(dataset, images, Path('runs')).lines()))
     except ValueError as error:
         print(f'pretrain cannot train on these: {error}')
 

@@ -9,6 +9,7 @@ _SECTIONS = {
     'network': ('model', ),
     'optimizer and schedule': ('optim_wrapper', 'param_scheduler', 'auto_scale_lr', 'train_cfg'),
     'log, checkpoints, and what else happens on the way': ('default_hooks', 'custom_hooks', 'visualizer', 'log_level'),
+    'what pretrain was given: with --resume it must be given the same; training does not read it': ('started_with', ),
     'runtime': ('custom_imports', 'default_scope', 'env_cfg', 'work_dir', 'load_from', 'resume', 'randomness'),
 }
 

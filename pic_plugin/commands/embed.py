@@ -30,10 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              'with NAME.txt that has the paths')
     parser.add_argument('--config', help='of the network, where it does not lie beside it: a file, or the name of a '
                                          'network of mmpretrain, as resnet50_8xb32_in1k')
-    parser.add_argument('--batch-size', type=int, default=64, help='images at once, on each device; default: 64')
-    parser.add_argument('--workers', type=int, help=f'processes that read images, for each device; default: one for '
+    parser.add_argument('--batch-size', type=int, default=64, help='images at once, on each device')
+    parser.add_argument('--workers', type=int, help=f'processes that read images, for each device; by default one for '
                                                     f'each core, and at most {_MOST_WORKERS}')
-    parser.add_argument('--devices', nargs='+', help='as cuda:0 cuda:1, or cpu; default: all GPUs, or the CPU')
+    parser.add_argument('--devices', nargs='+', help='as cuda:0 cuda:1, or cpu; by default all GPUs, or the CPU')
 
 
 def run(args: argparse.Namespace) -> None:

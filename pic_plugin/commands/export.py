@@ -9,9 +9,10 @@ _TARGETS = ('torchvision', 'timm', 'mmpretrain', 'detectron2', 'safetensors', 'o
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Those of the command line."""
     parser.add_argument('run', type=Path, help='the work directory of a run, a released file, or a checkpoint')
-    parser.add_argument('--to', required=True, choices=_TARGETS,
-                        help='whose names the tensors get; onnx has the whole network, from pixels to features')
-    parser.add_argument('--out', type=Path, help='the file to write; default: in the folder of the run, named after '
+    parser.add_argument('--to', required=True, choices=_TARGETS, metavar='TARGET',
+                        help=f'whose names the tensors get: {", ".join(_TARGETS)}; onnx has the whole '
+                        'network, from pixels to features')
+    parser.add_argument('--out', type=Path, help='the file to write; by default in the folder of the run, named after '
                                                  'the target')
     parser.add_argument('--config', help='of the network, for onnx, where it does not lie beside it: a file, or the '
                                          'name of a network of mmpretrain')

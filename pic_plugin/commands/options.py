@@ -1,5 +1,6 @@
 """``--cfg-options``, as mmengine reads them, but for paths."""
 import argparse
+import ast
 import os
 import re
 from collections.abc import Sequence
@@ -18,10 +19,11 @@ class ConfigOptions(DictAction):
 
     mmengine makes a number of a folder that is called 2024, splits at commas and drops blanks.  Here a path is a text,
     and only a list where it has commas and is not the name of something that is there.  What is quoted (once more than
-    for the shell) is a text, whatever its key.
+    for the shell) is a text, whatever its key.  A dict, or a list that starts with one, is read as Python reads it.
 
     Raises:
-        ValueError: if an option has no key, or is no path and has a blank that mmengine would drop.
+        ValueError: if an option has no key, is no path and has a blank that mmengine would drop, or has a dict that
+            Python cannot read.
     """
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace,
@@ -49,6 +51,12 @@ def _value(key: str, text: str) -> Any:
             return text
         if text.count('(') + text.count('[') == is_list:
             return [part.strip().strip('\'"') for part in text.strip('[]()').split(',')]
+    if text.startswith(('{', '[{', '({')):
+        try:
+            return ast.literal_eval(text)
+        except (ValueError, SyntaxError) as error:
+            raise ValueError(f"{key} must be a dict or a list of dicts as Python has them, [{{'type': 'A'}}] say, got "
+                             f'{text}: {error}') from error
     if _BLANK_WITHIN.search(text):
         raise ValueError(f'{key} must have no blanks, which mmengine drops, got {text!r}; to keep them, quote it once '
                          f'more: \'{key}="{text}"\'')

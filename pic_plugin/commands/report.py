@@ -3,7 +3,7 @@ import argparse
 import base64
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, NamedTuple, Optional, Union
 
 if TYPE_CHECKING:  # imported where it is needed: --help is quick
     import numpy as np
@@ -18,7 +18,6 @@ _NUM_POINTS, _FEWEST_POINTS = 1500, 12  # of the map
 _NUM_GROUPS, _MOST_OF_GROUP, _NUM_OUTLIERS, _NUM_SALIENCY = 24, 12, 24, 12
 _NUM_PROBED = 5000  # images
 _DUPLICATE = 0.98  # cosine
-_BATCH = 64
 _SEED = 0
 
 
@@ -46,6 +45,7 @@ def report(run: Union[str, Path], out: Union[str, Path, None] = None, data: Unio
         ValueError: if there is no trained network in ``run``, or there are too few images.
     """
     import numpy as np
+    from mmengine.device import get_device
     from mmengine.logging import MMLogger
 
     from pic_plugin.arguments import check_positive
@@ -69,7 +69,7 @@ def report(run: Union[str, Path], out: Union[str, Path, None] = None, data: Unio
     def mark(query: int, other: int) -> str:
         return '' if label is None else 'same' if label(query) == label(other) else 'other'
 
-    before, after = (nearest_neighbours(values, min(_NUM_NEIGHBOURS, len(ids) - 1))
+    before, after = (nearest_neighbours(values, min(_NUM_NEIGHBOURS, len(ids) - 1), get_device())
                      for values in (features.before, features.after))
     generator = np.random.default_rng(_SEED)
     queries = np.sort(generator.permutation(len(ids))[:_NUM_QUERIES])
@@ -109,52 +109,24 @@ class _Pictures:
 
 def _features(network: 'Network', dataset: 'InstanceDataset', num_images: int) -> Features:
     """Of at most ``num_images``, evenly spread, those that can be read."""
-    import os
+    from functools import partial
 
     import numpy as np
-    import torch
     from mmengine.device import get_device
 
-    from pic_plugin.embedding.images import evaluated_batches
-    from pic_plugin.evaluation.features import pooled_features
-    from pic_plugin.progress import progress_bar
+    from pic_plugin.embedding.comparison import features_by
+    from pic_plugin.evaluation.features import features_of
+    from pic_plugin.model_zoo.network import untrained
 
-    chosen = np.unique(np.linspace(0, len(dataset) - 1, num_images).astype(int))
-    models: list[Any] = [model.to(get_device()).eval() for model in (_untrained(network), network.model)]
-    batches = [chosen[i:i + _BATCH].tolist() for i in range(0, len(chosen), _BATCH)]
-    loader = evaluated_batches(dataset, batches, min(8, len(os.sched_getaffinity(0)) - 1),
-                               pin_memory=get_device() != 'cpu')
-    ids: list[int] = []
-    features: tuple[list, list] = ([], [])
-    with torch.inference_mode(), progress_bar(len(chosen), 'images') as advance:
-        for asked, batch in zip(batches, loader):
-            if isinstance(batch, ValueError):
-                raise batch
-            if batch.inputs is not None:
-                ids += batch.images
-                for model, parts in zip(models, features):
-                    inputs = model.data_preprocessor({'inputs': batch.inputs, 'data_samples': None})['inputs']
-                    parts.append(pooled_features(model(inputs, mode='tensor')).cpu().numpy())
-            advance(len(asked))
+    chosen = np.unique(np.linspace(0, len(dataset) - 1, num_images).astype(int)).tolist()
+    networks = [partial(features_of, model.to(get_device())) for model in (untrained(network), network.model)]
+    ids, (before, after) = features_by(networks, dataset, chosen, get_device())
     if len(ids) < 2:
         raise ValueError(f'there must be two images at least that can be read, got {len(ids)} of {len(chosen)}')
-    return Features(np.array(ids), *(np.concatenate(parts) for parts in features))
-
-
-def _untrained(network: 'Network') -> 'nn.Module':
-    """The network as its training started, or one like it."""
-    from copy import deepcopy
-
-    from mmengine.registry import DefaultScope
-    from mmengine.runner import set_random_seed
-
-    from pic_plugin.registry import MODELS
-    set_random_seed(network.config.get('randomness', {}).get('seed') or 0)
-    model = deepcopy(network.model)
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        model.backbone = MODELS.build(network.config.model.backbone)
-    model.backbone.init_weights()
-    return model
+    if not np.isfinite(after).all():
+        raise ValueError(f'{network.weights} gives features that are not finite: training has diverged, and there is '
+                         'nothing to show; train with a smaller learning rate')
+    return Features(ids, before, after)
 
 
 def _facts(run: Path, network: 'Network', dataset: 'InstanceDataset', looked_at: int) -> list[tuple[str, str]]:
@@ -227,25 +199,26 @@ def _saliency(network: 'Network', dataset: 'InstanceDataset', ids: 'np.ndarray')
     import cv2
     import numpy as np
     import torch
+    from mmengine.device import get_device
 
-    from pic_plugin.functional.saliency import saliency_map
+    from pic_plugin.embedding.images import evaluated_batches
+    from pic_plugin.evaluation.saliency import look_at
     from pic_plugin.visualization.page import picture
-    pairs = []
-    for index in ids:
-        info = dataset.get_data_info(int(index))
-        inputs = dataset.pipeline(info)['inputs']
+    batch = next(evaluated_batches(dataset, [ids.tolist()], 0, get_device()))
+    assert batch.data is not None  # these images were read before
+    try:
         with torch.inference_mode():
-            prepared = network.model.data_preprocessor({'inputs': inputs[None], 'data_samples': None})['inputs']
-            stages = network.model.backbone(prepared)
-        last = stages[-1] if isinstance(stages, (list, tuple)) else stages
-        if last.ndim != 4:
-            return []
+            _, maps = look_at(network.model, batch.data)
+    except ValueError:
+        return []
+    pairs = []
+    for index, inputs, places in zip(batch.images, batch.data['inputs'], maps.cpu().numpy()):
         image = inputs.permute(1, 2, 0).expand(-1, -1, 3).numpy().astype(np.uint8)
-        places = saliency_map(last)[0].cpu().numpy()
         heat = cv2.resize((255 * places / places.max()).astype(np.uint8), image.shape[1::-1],
                           interpolation=cv2.INTER_LINEAR)
         heated = cv2.addWeighted(image, 0.4, cv2.applyColorMap(heat, cv2.COLORMAP_INFERNO), 0.6, 0)
-        pairs.append(tuple(picture(info['img_path'], shown, 96) for shown in (image, heated)))
+        name = dataset.get_data_info(index)['img_path']
+        pairs.append(tuple(picture(name, shown, 96) for shown in (image, heated)))
     return pairs
 
 

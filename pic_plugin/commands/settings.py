@@ -20,6 +20,7 @@ _BYTES_PER_IMAGE = {'resnet18': 21 << 20, 'resnet34': 31 << 20, 'resnet50': 82 <
 _MEMORY_SHARE = 0.6  # of a GPU's memory that these may take, beside weights, gradients and temporaries
 _DEPTH = {'resnet18': 18, 'resnet34': 34, 'resnet50': 50, 'resnet101': 101}
 BACKBONES = ('small', *_DEPTH)
+_NETWORK_LR = 1e-4  # of a network that was trained before
 
 
 class Images(NamedTuple):
@@ -47,6 +48,7 @@ def choose_settings(images: Images,
                     batch_size: Optional[int] = None,
                     size: Optional[int] = None,
                     backbone: Optional[str] = None,
+                    start: Optional[str] = None,
                     visits: Optional[int] = None,
                     hours: Optional[float] = None,
                     views_per_second: Optional[float] = None) -> dict[str, Setting]:
@@ -58,17 +60,20 @@ def choose_settings(images: Images,
         batch_size: over all GPUs.
         size: of the views, in pixels.
         backbone: one of ``BACKBONES``.
+        start: the kind of network that training goes on from, in place of ``backbone``.
         visits: how often each image is trained on.
         hours: that training may take, by ``views_per_second``.
         views_per_second: of the whole machine, measured with the other settings; None where it was not.
 
     Returns:
         dict: ``size``, ``backbone``, ``batch_size``, ``window_size``, ``window_stride``, ``num_negatives``,
-        ``learning_rate``, ``batch_norm_in_neck``, ``visits``, ``warmup_visits`` and ``workers`` (per process).
+        ``learning_rate``, with ``start`` ``network_lr``, ``batch_norm_in_neck``, ``visits``,
+        ``warmup_visits`` and ``workers`` (per process).
 
     Raises:
         ValueError: if there are fewer than ``MIN_IMAGES`` images, fewer than two batches of them, an argument is of
-            another kind or out of range, both ``visits`` and ``hours`` are given, or the GPUs do not share out a batch.
+            another kind or out of range, both ``visits`` and ``hours`` or ``backbone`` and ``start`` are given, or the
+            GPUs do not share out a batch.
     """
     check_positive(int, optional=True, batch_size=batch_size, size=size, visits=visits)
     check_positive(float, optional=True, hours=hours)
@@ -77,13 +82,16 @@ def choose_settings(images: Images,
     if backbone is not None and backbone not in BACKBONES:
         raise ValueError(f'backbone must be one of {", ".join(BACKBONES)}, got {backbone!r}; for another, edit '
                          'model in the config that is written')
+    if backbone is not None and start is not None:
+        raise ValueError(f'give backbone, or a network to go on from, and not both: got {backbone!r} and {start}')
     if visits is not None and hours is not None:
         raise ValueError(f'give visits or hours, which says how many visits there are, and not both: got {visits} '
                          f'visits and {hours} hours')
 
     chosen: dict[str, Setting] = {}
     chosen['size'] = Setting(size, 'given') if size else _size(images, machine)
-    chosen['backbone'] = Setting(backbone, 'given') if backbone else _backbone(chosen['size'].value, machine)
+    chosen['backbone'] = Setting(start, 'by --from: its weights are what training starts from') if start else \
+        Setting(backbone, 'given') if backbone else _backbone(chosen['size'].value, machine)
     chosen['batch_size'] = _batch_size(images, machine, chosen, batch_size)
     batch = chosen['batch_size'].value
     num = images.number
@@ -99,8 +107,11 @@ def choose_settings(images: Images,
         chosen['learning_rate'] = Setting(0.06 * batch / 512, "the paper's 0.06 for 512 images, by the batch")
     else:
         chosen['learning_rate'] = Setting(0.06, "the paper's; for few images the same, with smaller batches")
+    if start:
+        chosen['network_lr'] = Setting(_NETWORK_LR, 'of AdamW; small, so that what was learnt is kept')
     chosen['batch_norm_in_neck'] = Setting(
-        num < _LARGE, "the paper's head has none; with few iterations nothing is learnt without" if num < _LARGE else
+        num < _LARGE or bool(start), 'rows start as features without what a batch has in common' if start else
+        "the paper's head has none; with few iterations nothing is learnt without" if num < _LARGE else
         "the paper's head has none")
     chosen['visits'] = _visits(images, machine, visits, hours, views_per_second)
     chosen['warmup_visits'] = Setting(min(chosen['visits'].value - 1, -(-chosen['visits'].value // 40)),

@@ -34,12 +34,12 @@ def look_at(dataset: InstanceDataset) -> Look:
     """Read some hundred images, evenly spread.
 
     Args:
-        dataset: whose pipeline starts with ``LoadImageFromFile`` in colour.
+        dataset: its pipeline plays no part.
 
     Raises:
         ValueError: if none of them can be read.
     """
-    load = dataset.pipeline.transforms[0]
+    load = dataset.with_pipeline([dict(type='LoadImageFromFile')]).pipeline
     ids = np.unique(np.linspace(0, len(dataset) - 1, _LOOKED_AT).astype(int))
     sides, means, squares, grey, fault = [], [], [], True, ''
     with progress_bar(len(ids), 'images are looked at') as advance:
@@ -62,17 +62,22 @@ def look_at(dataset: InstanceDataset) -> Look:
                 len(ids) - len(sides), len(ids))
 
 
-def views_per_second(config: Config, machine: Machine) -> float:
+def views_per_second(config: Config, dataset: InstanceDataset, machine: Machine) -> float:
     """Measure how many views the machine trains on in a second, with ``config``.
 
     Reading is timed in this process and shared out over the workers; forward and backward of backbone and neck on one
     device. The softmax and the optimizer take a few percent of these, and are not in it.
 
+    Args:
+        config: of the training.
+        dataset: its images, with whichever pipeline.
+        machine: what it is to run on.
+
     Raises:
         ValueError: if the network cannot be trained with these settings, for want of memory perhaps.
     """
     loader = config.train_dataloader
-    dataset = InstanceDataset(**{key: value for key, value in loader.dataset.items() if key != 'type'})
+    dataset = dataset.with_pipeline(loader.dataset.pipeline)
     with quiet_stderr():
         batch = default_collate([dataset[i % len(dataset)] for i in range(loader.batch_size)])
         reading = _seconds(lambda i: dataset[i % len(dataset)], 8)

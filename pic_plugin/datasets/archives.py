@@ -2,6 +2,7 @@
 import io
 import os
 import struct
+import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -45,7 +46,8 @@ class _Zip:
 
     @cached_property
     def names(self) -> Names:
-        return Names.of(map(os.fsencode, sorted(name for name in self._zip.namelist() if not name.endswith('/'))))
+        # one that was added twice counts once: reading it gives the last one
+        return Names.of(map(os.fsencode, sorted({name for name in self._zip.namelist() if not name.endswith('/')})))
 
     def read(self, name: str) -> bytes:
         return self._zip.read(name)
@@ -129,6 +131,11 @@ def located(path: str) -> str:
     return SCHEME + path if '://' not in path and _split(path)[0] else path
 
 
+def absolute(path: str) -> str:
+    """The path from the root, also one that begins with ``packed://``."""
+    return SCHEME + os.path.abspath(path.removeprefix(SCHEME)) if path.startswith(SCHEME) else os.path.abspath(path)
+
+
 class ArchiveBackend(BaseStorageBackend):
     """Reads ``packed://PATH/NAME``: the file NAME out of the archive PATH, a pack, a zip file or an LMDB data base.
 
@@ -136,6 +143,7 @@ class ArchiveBackend(BaseStorageBackend):
     those that are forked from it go on with what it opened.
     """
     _opened: ClassVar[dict[str, tuple[tuple, Archive]]] = {}
+    _opening: ClassVar[threading.Lock] = threading.Lock()  # an LMDB data base can be open only once
 
     def get(self, filepath: Union[str, Path]) -> bytes:
         """The content of a file.
@@ -150,7 +158,7 @@ class ArchiveBackend(BaseStorageBackend):
         try:
             return archive.read(name)
         except KeyError:
-            raise FileNotFoundError(f'{path[:-len(name) - 1]} has no {name!r}') from None
+            raise FileNotFoundError(f'{path.removesuffix(name).rstrip("/")} has no {name!r}') from None
 
     def get_text(self, filepath: Union[str, Path], encoding: str = 'utf-8') -> str:
         """The content of a file of text."""
@@ -208,12 +216,13 @@ class ArchiveBackend(BaseStorageBackend):
             raise FileNotFoundError(f'no archive, nor a file of one: {path}')
         status = os.stat(found)
         identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-        if self._opened.get(found, (None, ))[0] != identity:
-            self._opened.pop(found, None)  # an LMDB data base can be open only once
-            kind = kind_of_archive(found)
-            assert kind is not None
-            self._opened[found] = identity, kind(found)
-        return self._opened[found][1], name
+        with self._opening:
+            if self._opened.get(found, (None, ))[0] != identity:
+                self._opened.pop(found, None)
+                kind = kind_of_archive(found)
+                assert kind is not None
+                self._opened[found] = identity, kind(found)
+            return self._opened[found][1], name
 
 
 register_backend('packed', ArchiveBackend, prefixes='packed')

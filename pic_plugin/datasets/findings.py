@@ -15,9 +15,9 @@ from mmengine.fileio import get
 
 from pic_plugin.whole_file import whole_file
 
+from .archives import SCHEME, absolute
 from .inspection import KINDS, TINY, Inspection, inspect_image, why_unreadable
 from .instance_dataset import InstanceDataset
-from .sources import Data, images_from
 
 _BIT = {kind: 1 << bit for bit, kind in enumerate(KINDS)}
 _AT_ONCE = 16  # files that a thread takes
@@ -146,7 +146,7 @@ def write_findings(findings: Findings, dataset: InstanceDataset, path: Path) -> 
         return {'index': int(i), 'path': name(i), **more}
 
     numbers = {
-        'fingerprint': dataset.fingerprint(), 'folders': [os.path.abspath(folder) for folder in dataset.folders],
+        'fingerprint': dataset.fingerprint(), 'folders': [absolute(folder) for folder in dataset.folders],
         'num_images': len(dataset), 'num_bytes': findings.num_bytes, 'formats': dict(findings.formats.most_common()),
         'shorter_side': {f'{q:g}': side for q, side in findings.quantiles().items()},
         'decoded_per_second': findings.decoded_per_second, 'num_threads': findings.num_threads}
@@ -162,11 +162,11 @@ def write_findings(findings: Findings, dataset: InstanceDataset, path: Path) -> 
         file.write('\n }\n}\n')
 
 
-def images_without(data: Data, findings: Path, kinds: Sequence[str], names: Path) -> dict[str, Any]:
+def images_without(dataset: InstanceDataset, findings: Path, kinds: Sequence[str], names: Path) -> dict[str, Any]:
     """Write the names of the images that are not of some kinds; of identical files the first one stays.
 
     Args:
-        data: what was checked, named as for :func:`.sources.images_from`; it may have been moved since.
+        dataset: that was checked; its folders may have been moved since.
         findings: what :func:`write_findings` wrote.
         kinds: of :data:`.inspection.KINDS`.
         names: the file to write, which must not exist.
@@ -175,7 +175,8 @@ def images_without(data: Data, findings: Path, kinds: Sequence[str], names: Path
         dict: ``data_root`` and ``ann_file`` for :class:`InstanceDataset`.
 
     Raises:
-        ValueError: if there is no such kind, the findings are of other images, or none would be left.
+        ValueError: if there is no such kind, the findings are of other images, or none would be left; or if several
+            folders are named, and one is an archive.
     """
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise ValueError(f'images can be left out by {", ".join(KINDS)}, got {", ".join(unknown)}')
@@ -185,20 +186,23 @@ def images_without(data: Data, findings: Path, kinds: Sequence[str], names: Path
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise ValueError(f'{findings} is not what check writes ({type(error).__name__}: {error}); run check again with '
                          'another --out') from error
-    dataset = InstanceDataset(**images_from(data))
     if dataset.fingerprint() != found['fingerprint']:
         raise ValueError(f'{findings} is about {found["num_images"]} files of {", ".join(found["folders"])}, and the '
                          f'{len(dataset)} of {", ".join(dataset.folders)} have other names or another order; run check '
                          'again with another --out')
     if len(left_out) == len(dataset):
         raise ValueError(f'all {len(dataset)} images are {", ".join(kinds)}, and none would be left to train on')
-    folders = [os.path.abspath(folder) for folder in dataset.folders]
-    root = os.path.commonpath(folders)
+    folders = [absolute(folder) for folder in dataset.folders]
+    if len(folders) > 1 and any(folder.startswith(SCHEME) for folder in folders):
+        raise ValueError(f'one archive or several folders can be named in one list, got {", ".join(folders)}; put all '
+                         'into one pack with tools/pack_images.py')
+    root = os.path.commonpath(folders) if len(folders) > 1 else folders[0]
     with whole_file(names) as partial, partial.open('wb') as file:
         for i in range(len(dataset)):
             if i in left_out:
                 continue
-            name = os.path.relpath(dataset.get_data_info(i)['img_path'], root)
+            name = os.fsdecode(dataset.data_list.names[i]) if len(folders) == 1 else \
+                os.path.relpath(dataset.get_data_info(i)['img_path'], root)
             if '\n' in name or name.endswith('\r'):
                 raise ValueError(f'{name!r} has a line break in its name, and cannot be listed in a file; rename it')
             file.write(os.fsencode(name) + b'\n')

@@ -4,11 +4,13 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from copy import copy
 from pathlib import Path
 from typing import Any, Optional, Union
 
 import numpy as np
 import torch
+from mmengine.dataset import Compose
 from mmengine.dist import is_main_process
 from mmengine.fileio import join_path
 from mmengine.logging import print_log
@@ -19,7 +21,7 @@ from torch import Tensor
 
 from pic_plugin.functional.hashing import Draws
 from pic_plugin.progress import counted
-from pic_plugin.registry import DATASETS
+from pic_plugin.registry import DATASETS, TRANSFORMS
 
 from .any_depth import LoadImageOfAnyDepth
 from .archives import located
@@ -102,10 +104,21 @@ class InstanceDataset(BaseDataset):
         self._class_file = class_of_image
         super().__init__(ann_file, data_prefix=data_prefix, lazy_init=True, **kwargs)
         self.serialize_data = False  # an ImageList is small and shared as it is
-        self.pipeline.transforms = [LoadImageOfAnyDepth(transform) if LoadImageOfAnyDepth.can_replace(transform) else
-                                    transform for transform in self.pipeline.transforms]
+        self._load_any_depth()
         if not lazy_init:
             self.full_init()
+
+    def _load_any_depth(self) -> None:
+        self.pipeline.transforms = [LoadImageOfAnyDepth(transform) if LoadImageOfAnyDepth.can_replace(transform) else
+                                    transform for transform in self.pipeline.transforms]
+
+    def with_pipeline(self, pipeline: Sequence[dict]) -> 'InstanceDataset':
+        """The same images, which are not looked for again, with other transforms."""
+        other = copy(self)
+        other._handed_over = None
+        other.pipeline = Compose([TRANSFORMS.build(transform) for transform in pipeline])
+        other._load_any_depth()
+        return other
 
     @property
     def folders(self) -> list[str]:

@@ -87,6 +87,8 @@ class SlidingWindowSampler(Sampler):
         self.reshuffle = reshuffle
         self.batch_size = batch_size
         self.epoch = 0
+        self.num_dropped = 0  # of this rank's samples, at the end of an epoch, by a loader with drop_last
+        self._skipped = 0, 0  # epochs, and samples of this rank
         self._known_start = 0, 0  # an epoch, and the position in the stream where it starts
         self._thread: Optional[ThreadPoolExecutor] = None  # from the first chunk on
         self._chunks: dict[tuple[int, int, int], Future] = {}
@@ -107,15 +109,26 @@ class SlidingWindowSampler(Sampler):
 
     def set_epoch(self, epoch: int) -> None:
         """Say which part of the stream the next iteration is to give."""
-        self.epoch = epoch
+        self.epoch = epoch + self._skipped[0]
+
+    def skip(self, num_samples: int) -> None:
+        """Begin behind this rank's first ``num_samples`` samples, and count epochs from there.
+
+        So mmengine's ``IterBasedTrainLoop`` resumes, and loads no image that it has had.
+        """
+        self._skipped = divmod(num_samples, len(self) - self.num_dropped)
+        self.epoch = self._skipped[0]
 
     def __iter__(self) -> Iterator[StreamIndex]:
         epoch, length = self.epoch, len(self)
-        for number in range(-(-length // _CHUNK)):
+        epochs, start = self._skipped
+        self._skipped = epochs, 0
+        for number in range(start // _CHUNK, -(-length // _CHUNK)):
             chunk = self._chunk(epoch, number)
             self._chunk(*((epoch, number + 1) if (number + 1) * _CHUNK < length else (epoch + 1, 0)))
-            samples, keys = chunk.result()
-            yield from map(StreamIndex, samples.tolist(), keys.tolist())
+            first = max(0, start - number * _CHUNK)
+            samples, keys = (part[first:].tolist() for part in chunk.result())
+            yield from map(StreamIndex, samples, keys)
 
     def samples(self, epoch: int, start: int, stop: int) -> Tensor:
         """``[stop - start]`` int64, indices of this rank's samples of an epoch: what comes can be known before.

@@ -5,6 +5,7 @@ from typing import Any, Union
 
 from mmengine.fileio import LocalBackend, get_file_backend
 
+from .archives import located
 from .image_files import IMAGE_EXTENSIONS
 
 Data = Union[str, os.PathLike, Sequence[Union[str, os.PathLike]]]
@@ -14,8 +15,8 @@ def images_from(data: Data) -> dict[str, Any]:
     """Find ``data_root`` and ``ann_file`` of the images that a user names.
 
     Args:
-        data: a folder, or several; or a text file with the names of images, one a line, absolute or relative to the
-            folder of that file.
+        data: a folder, or several, where a pack, a zip file or an LMDB data base is as good as a folder; or a text file
+            with the names of images, one a line, absolute or relative to the folder of that file.
 
     Raises:
         ValueError: if it is something else, or not there.
@@ -23,7 +24,7 @@ def images_from(data: Data) -> dict[str, Any]:
     names = [os.fspath(name) for name in ([data] if isinstance(data, (str, os.PathLike)) else data)]
     if not names:
         raise ValueError('a folder of images was expected, or several, or a file that lists images, and none is given')
-    lists = [name for name in names if os.path.isfile(name)]
+    lists = [name for name in names if os.path.isfile(name) and located(name) == name]
     if images := [name for name in lists if name.lower().endswith(IMAGE_EXTENSIONS)]:
         raise ValueError(f'{images[0]} is an image; give the folder of it, or a text file with the names of images, '
                          'one a line')
@@ -34,7 +35,7 @@ def images_from(data: Data) -> dict[str, Any]:
         folder, name = os.path.split(os.path.abspath(lists[0]))
         return {'data_root': folder, 'ann_file': name}
     for name in names:
-        if isinstance(get_file_backend(name), LocalBackend) and not os.path.isdir(name):
+        if isinstance(get_file_backend(located(name)), LocalBackend) and not os.path.isdir(name):
             raise ValueError(f'there is no folder or file {name!r}; give a folder of images, several, or a text file '
                              'with their names')
     return {'data_root': names if len(names) > 1 else names[0]}

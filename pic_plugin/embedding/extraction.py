@@ -12,7 +12,7 @@ from mmengine.logging import MMLogger
 from torch import Tensor
 
 from pic_plugin.datasets.instance_dataset import InstanceDataset
-from pic_plugin.evaluation.features import pooled_features
+from pic_plugin.evaluation.features import features_of
 from pic_plugin.model_zoo.network import Network, load_network
 
 from .images import Batch, evaluated_batches
@@ -108,19 +108,16 @@ def extract(job: Job, network: Network, dataset: InstanceDataset, parts: Parts, 
     batches = [range(start, min(start + job.batch_size, parts.images(number).stop))
                for number in numbers for start in parts.images(number)[::job.batch_size]]
     model = network.model.to(device)
-    loader = evaluated_batches(dataset, batches, job.num_workers, pin_memory=device.startswith('cuda'))
+    loader = evaluated_batches(dataset, batches, job.num_workers, device)
     features: list[Tensor] = []
     seen: list[Batch] = []
     for ids, batch in zip(batches, loader):
-        if isinstance(batch, ValueError):
-            raise batch
         seen.append(batch)
-        if batch.inputs is not None:
+        if batch.data is not None:
             try:
-                inputs = model.data_preprocessor({'inputs': batch.inputs, 'data_samples': None})['inputs']
-                features.append(pooled_features(model(inputs, mode='tensor')))
+                features.append(features_of(model, batch.data))
             except torch.cuda.OutOfMemoryError as error:
-                raise ValueError(f'{device} has no room for {len(batch.inputs)} images at once; give a smaller '
+                raise ValueError(f'{device} has no room for {len(batch.images)} images at once; give a smaller '
                                  '--batch-size') from error
         number = ids[0] // parts.part_size
         if ids.stop == parts.images(number).stop:  # the device is waited for once in a part

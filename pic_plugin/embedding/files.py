@@ -25,8 +25,7 @@ def check_format(out: Path) -> None:
         if out.suffix == '.npy':
             check_new(_names_beside(out))
     if out.suffix == '.parquet' and find_spec('pyarrow') is None:
-        raise ValueError(f"{out} needs the package pyarrow: pip install 'pic_plugin[embed]' or pip install pyarrow; or "
-                         'give a name that ends with .npy')
+        raise ValueError(f'{out} needs the package pyarrow: pip install pyarrow; or give a name that ends with .npy')
 
 
 def _names_beside(out: Path) -> Path:

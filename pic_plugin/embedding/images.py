@@ -1,5 +1,5 @@
 """Images as they are prepared for evaluation, in a given order, without those that cannot be read."""
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Optional
 
 import torch
@@ -15,7 +15,7 @@ from pic_plugin.progress import silence_stderr
 class Batch(NamedTuple):
     """Some images of those that were asked for together."""
     images: list[int]  # of the B that could be read
-    inputs: Optional[Tensor]  # [B, C, H, W]; None if none could
+    data: Optional[dict[str, Any]]  # ``inputs`` [B, C, H, W], as a model's preprocessor takes it; None if none could
     unreadable: list[tuple[int, str]]  # of the others, and what was wrong
 
 
@@ -33,18 +33,24 @@ class _Evaluated(Dataset):
 
 
 def evaluated_batches(dataset: InstanceDataset, batches: Sequence[Sequence[int]], num_workers: int,
-                      pin_memory: bool) -> DataLoader:
-    """A loader of :class:`Batch`.
+                      device: str) -> Iterator[Batch]:
+    """Batches of images, prepared for evaluation.
 
     Args:
         dataset: whose pipeline gives ``inputs`` of one size.
         batches: which images each batch is of.
         num_workers: processes that read; none if 0.
-        pin_memory: for a GPU.
+        device: that they are for.
+
+    Raises:
+        ValueError: if images are of several sizes.
     """
-    return DataLoader(
-        _Evaluated(dataset), batch_sampler=batches, num_workers=num_workers,  # type: ignore[arg-type]
-        collate_fn=_collate, pin_memory=pin_memory, worker_init_fn=_in_worker)
+    for batch in DataLoader(
+            _Evaluated(dataset), batch_sampler=batches, num_workers=num_workers,  # type: ignore[arg-type]
+            collate_fn=_collate, pin_memory=device.startswith('cuda'), worker_init_fn=_in_worker):
+        if isinstance(batch, ValueError):  # raised here, it comes without a worker's traceback
+            raise batch
+        yield batch
 
 
 def _collate(items: list[tuple[int, Optional[Tensor], Optional[str]]]) -> Any:
@@ -52,8 +58,8 @@ def _collate(items: list[tuple[int, Optional[Tensor], Optional[str]]]) -> Any:
     if len(shapes := {tuple(inputs.shape) for _, inputs in readable}) > 1:
         return ValueError('the pipeline of evaluation must give images of one size, and gave '
                           f'{" and ".join(map(str, sorted(shapes)[:2]))}: let it end with a CenterCrop')
-    return Batch([image for image, _ in readable],
-                 torch.stack([inputs for _, inputs in readable]) if readable else None,
+    data = {'inputs': torch.stack([inputs for _, inputs in readable]), 'data_samples': None} if readable else None
+    return Batch([image for image, _ in readable], data,
                  [(image, error) for image, _, error in items if error is not None])
 
 

@@ -34,7 +34,7 @@ def extract_features(model: BaseModel, loader: DataLoader, report: Optional[Repo
     for batch in reported(loader, 'batches of features', report):
         start = len(labels)
         labels += [int(sample.gt_label) for sample in batch['data_samples']]  # before they are moved to the device
-        out = pooled_features(model(model.data_preprocessor(batch)['inputs'], mode='tensor'))
+        out = features_of(model, batch)
         if features is None:  # a bank fills gigabytes: it is never there twice
             num_images = len(loader.sampler)  # type: ignore[arg-type]
             features = out.new_empty(num_images, out.shape[1])
@@ -43,6 +43,11 @@ def extract_features(model: BaseModel, loader: DataLoader, report: Optional[Repo
     if features is None:
         raise ValueError('the loader must give at least one image to extract features of, and is empty')
     return features[:len(labels)], torch.tensor(labels, device=features.device)
+
+
+def features_of(model: BaseModel, batch: dict) -> Tensor:
+    """``[B, C]`` float32, of a batch as a loader gives it: ``inputs`` and ``data_samples``, which may be None."""
+    return pooled_features(model(model.data_preprocessor(batch)['inputs'], mode='tensor'))
 
 
 def pooled_features(out: Union[Tensor, Sequence[Tensor]]) -> Tensor:

@@ -2,9 +2,13 @@
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.neighbors import NearestNeighbors
+
+from pic_plugin.functional.nearest_rows import nearest_rows
+
+_QUERIES = 4096  # at once: each looks at all images, a chunk of them at a time
 
 
 class Nearest(NamedTuple):
@@ -13,20 +17,25 @@ class Nearest(NamedTuple):
     similarity: np.ndarray  # [N, k] float32, cosines
 
 
-def nearest_neighbours(features: np.ndarray, k: int) -> Nearest:
+def nearest_neighbours(features: np.ndarray, k: int, device: str = 'cpu') -> Nearest:
     """The k images whose features have the largest cosine with an image's own, exactly, without itself.
+
+    It takes 2 N^2 C operations, and beside the features and what is found less than a gigabyte.
 
     Args:
         features: ``[N, C]`` float32, of any length.
         k: less than N.
+        device: that computes.
 
     Raises:
         ValueError: if there are no k others.
     """
     if not 0 < k < len(features):
         raise ValueError(f'there must be more than {k} images, for each to have {k} neighbours; got {len(features)}')
-    distance, ids = NearestNeighbors(n_neighbors=k, metric='cosine', algorithm='brute').fit(features).kneighbors()
-    return Nearest(ids, (1 - distance).astype(np.float32))
+    rows, ids = torch.from_numpy(features).to(device), torch.arange(len(features), device=device)
+    found = [nearest_rows(rows[own], rows, k, own) for own in ids.split(_QUERIES)]
+    similarity, nearest = (torch.cat(parts).cpu().numpy() for parts in zip(*found))
+    return Nearest(nearest, similarity)
 
 
 def near_duplicates(nearest: Nearest, threshold: float) -> list[np.ndarray]:

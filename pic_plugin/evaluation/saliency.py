@@ -50,16 +50,30 @@ def saliency_of(models: Sequence[BaseModel], loader: DataLoader, predict: Option
         sample_ids += [sample.sample_idx for sample in batch['data_samples']]  # before they are moved to the device
         labels = torch.tensor([int(sample.gt_label) for sample in batch['data_samples']] if predict else [])
         for i, model in enumerate(models):
-            stages = model.backbone(model.data_preprocessor(batch)['inputs'])
-            maps[i].append(saliency_map(_last_map(stages, model)))
+            stages, places = look_at(model, batch)
+            maps[i].append(places)
             if predict and not i:
-                correct.append(predict(stages) == labels.to(maps[i][-1].device, non_blocking=True))
+                correct.append(predict(stages) == labels.to(places.device, non_blocking=True))
     for model, was_training in zip(models, training):
         model.train(was_training)
     if not sample_ids:
         raise ValueError('the loader must give at least one image to look at, and is empty')
     return Saliency([torch.cat(parts) for parts in maps], torch.tensor(sample_ids),
                     torch.cat(correct) if predict else None)
+
+
+def look_at(model: BaseModel, batch: dict) -> tuple[Sequence[Tensor], Tensor]:
+    """What the stages of a network's backbone give, and the saliency maps ``[B, H, W]`` of the last one.
+
+    Args:
+        model: with ``data_preprocessor`` and ``backbone``.
+        batch: ``inputs`` and ``data_samples``, which may be None.
+
+    Raises:
+        ValueError: if the backbone gives no map.
+    """
+    stages = model.backbone(model.data_preprocessor(batch)['inputs'])
+    return stages, saliency_map(_last_map(stages, model))
 
 
 def _last_map(stages: Sequence[Tensor], model: BaseModel) -> Tensor:

@@ -59,10 +59,24 @@ class Evidence(NamedTuple):
         """(config, seed) of each training: of the claims, then, unless ``small``, the rest; a seed after the other."""
         wanted = [(config, seed) for seed in range(NUM_SEEDS) for claim in self.claims
                   for config in (claim.without, claim.with_)]
-        if not small:
-            more = [(row.config, seed) for table in self.tables for row in table.rows for seed in range(table.seeds)]
-            wanted += sorted(more, key=lambda run: run[1])
-        return list(dict.fromkeys(wanted))
+        return list(dict.fromkeys(wanted if small else wanted + runs_of(self.tables)))
+
+    def named(self, names: Collection[str]) -> list[Table]:
+        """The tables of these names.
+
+        Raises:
+            ValueError: if there is no such table.
+        """
+        if lacking := sorted({*names} - {table.name for table in self.tables}):
+            raise ValueError(f'there is no table {", ".join(lacking)}; there are '
+                             f'{", ".join(table.name for table in self.tables)}')
+        return [table for table in self.tables if table.name in names]
+
+
+def runs_of(tables: Sequence[Table]) -> list[tuple[str, int]]:
+    """(config, seed) of each training of the tables' rows, a seed after the other."""
+    wanted = [(row.config, seed) for table in tables for row in table.rows for seed in range(table.seeds)]
+    return sorted(dict.fromkeys(wanted), key=lambda run: run[1])
 
 
 def read_evidence(configs: Path) -> Evidence:

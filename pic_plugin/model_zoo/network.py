@@ -1,10 +1,12 @@
 """A trained backbone, ready to be used: from a run, a released file, or weights of an architecture that is known."""
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from mmengine.runner import set_random_seed
 from mmpretrain.apis.model import ModelHub
 from mmpretrain.models import ImageClassifier
 
@@ -60,21 +62,32 @@ def load_network(source: Path, config: Optional[str] = None) -> Network:
     return Network(model, pipeline, weights, cfg)
 
 
+def untrained(network: Network) -> ImageClassifier:
+    """The network as its training started, or one like it: with random weights, by the training's seed."""
+    set_random_seed(network.config.get('randomness', {}).get('seed') or 0)
+    model = deepcopy(network.model)
+    with DefaultScope.overwrite_default_scope(_SCOPE):
+        model.backbone = MODELS.build(network.config.model.backbone)
+    model.backbone.init_weights()
+    return model.eval()
+
+
 def _find(source: Path, config: Optional[str]) -> tuple[Path, Config]:
     """The checkpoint, and the config."""
-    if not source.exists() and (found := _mmpretrain_model(str(source))) is not None:
+    if not source.exists() and (found := mmpretrain_model(str(source))) is not None:
         raise ValueError(f'{source} is a network of mmpretrain, whose weights are to be given, and it as --config; '
                          f'mmpretrain has them at {found.weights or "no address"}')
     weights = find_checkpoint(source, with_neck=False)
     if config is not None and not Path(config).exists():
-        if (found := _mmpretrain_model(config)) is None:
+        if (found := mmpretrain_model(config)) is None:
             raise ValueError(f'--config {config} is neither a file nor the name of a network of mmpretrain; '
                              "mmpretrain.list_models('*resnet*') lists them")
         return weights, found.config
     return weights, Config.fromfile(find_config(weights.parent, None if config is None else Path(config)))
 
 
-def _mmpretrain_model(name: str) -> Any:
+def mmpretrain_model(name: str) -> Any:
+    """What mmpretrain lists under a name, with ``config`` and ``weights`` (an address, or None); None if nothing."""
     try:
         return ModelHub.get(name)
     except ValueError:

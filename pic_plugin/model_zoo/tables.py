@@ -1,35 +1,42 @@
 """The tables of README and docs, from the entries of the zoo."""
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .entries import UNTRAINED, Entry, Family
+from .entries import Entry, Family
 
 ZOO_PAGE, TABLES_PAGE = Path('docs/model_zoo.md'), Path('docs/tables.md')
 _TABLE = re.compile(r'(PIC|Liu et al\.), (Table|Figure) (\d+)')
 
 
 def readme_table(zoo: list[Family]) -> str:
-    """Those entries that say ``In README``, with the first figure of each kind."""
-    rows = [[_link(entry, Path()), entry.summary, _first(entry.published), _first(entry.results)]
-            for family in zoo for entry in family.entries if entry.in_readme]
-    return _table(['config', 'what', 'published', 'here'], rows)
+    """What was trained, of the entries that say ``In README``."""
+    return _measured(zoo, Path(), in_readme=True)
 
 
 def zoo_page(zoo: list[Family]) -> str:
-    """All entries, family by family."""
-    statuses = Counter(entry.status for family in zoo for entry in family.entries)
-    parts = ['Of {} configs {}.'.format(statuses.total(), ', '.join(
-        f'{count} {"is" if count == 1 else "are"} {status}' for status, count in sorted(statuses.items())))]
+    """What was trained; what the papers have of the entries that say ``In README``; all entries, folded."""
+    published = [[_link(entry, Path('..')), entry.summary, _results(entry.published)]
+                 for family in zoo for entry in family.entries if entry.in_readme and entry.published]
+    parts = ['## Trained here', _measured(zoo, Path('..')),
+             "## The papers' main results", _table(['config', 'what', 'published'], published), '## All configs']
     for family in zoo:
         paper = f' [{family.paper["Title"]}]({family.paper["URL"]}).' if family.paper else ''
-        parts.append(f'## {family.name}\n\n{family.summary}.{paper}')
         rows = [[_link(entry, Path('..')), entry.summary, _metadata(entry.metadata), _results(entry.published),
-                 _results(entry.results), _status(entry)] for entry in family.entries]
-        parts.append(_table(['config', 'what', 'settings', 'published', 'here', 'weights'], rows))
+                 entry.status] for entry in family.entries]
+        parts += [f'### {family.name}', f'{family.summary}.{paper}',
+                  f'<details markdown="1">\n<summary>{len(rows)} {"configs" if len(rows) > 1 else "config"}</summary>',
+                  _table(['config', 'what', 'settings', 'published', 'status'], rows), '</details>']
     return '\n\n'.join(parts)
+
+
+def _measured(zoo: list[Family], way_to_root: Path, in_readme: bool = False) -> str:
+    rows = [[_link(entry, way_to_root), entry.summary, _datasets(entry), _results(entry.results, ''),
+             _weights(entry, way_to_root)]
+            for family in zoo for entry in family.entries if entry.results and (entry.in_readme or not in_readme)]
+    return _table(['config', 'what', 'data', 'measured', 'weights'], rows)
 
 
 def tables_page(zoo: list[Family]) -> str:
@@ -102,27 +109,26 @@ def _metadata(metadata: Mapping[str, Any]) -> str:
                        for key, value in metadata.items())
 
 
-def _results(results: Iterable[Mapping[str, Any]]) -> str:
-    return '<br>'.join(f'{result["Task"]}, {result["Dataset"]}: '
+def _results(results: Iterable[Mapping[str, Any]], where: str = ', {Dataset}') -> str:
+    return '<br>'.join(f'{result["Task"]}{where.format_map(result)}: '
                        f'{", ".join(f"{name} {value}" for name, value in result["Metrics"].items())}{_source(result)}'
                        for result in results)
 
 
-def _first(results: Sequence[Mapping[str, Any]]) -> str:
-    if not results:
-        return ''
-    return f'{results[0]["Task"]}: {next(iter(results[0]["Metrics"].values()))}{_source(results[0])}'
+def _datasets(entry: Entry) -> str:
+    """On which its figures were measured."""
+    return ', '.join(dict.fromkeys(result['Dataset'] for result in entry.results))
 
 
 def _source(result: Mapping[str, Any]) -> str:
     return f' ({result["Source"]})' if 'Source' in result else ''
 
 
-def _status(entry: Entry) -> str:
-    if entry.status == UNTRAINED:
-        return UNTRAINED
-    where = f'[download]({entry.weights})' if entry.weights else f'not for download; made by {entry.made_by}'
-    return f'{entry.status}: {where}'
+def _weights(entry: Entry, way_to_root: Path) -> str:
+    """A link, or how to make them; a path is of this repository."""
+    if not entry.weights:
+        return f'made by {entry.made_by}'
+    return f'[download]({entry.weights if "://" in entry.weights else (way_to_root / entry.weights).as_posix()})'
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:

@@ -286,10 +286,14 @@ class CosineInstanceHead(BaseModule):
             num_views = len(features)
             readable = self._batch.readable[:, None].expand(-1, num_views, -1).flatten()  # [R * V * B]
             slots = self._batch_slots[:, None].expand(-1, num_views, -1, -1).flatten(0, 2)  # [R * V * B, L]
-            losses = sharded_softmax_loss(x, weight, slots, labels, rows.active, self.cosine,
-                                          1 / self.temperature if self.cosine else None, ranks,
-                                          self.margin / self.temperature, self.uniform_smoothing, self._scratch.empty)
             num_readable = num_views * int((self._batch_ids >= 0).sum())
+            if num_readable:
+                losses = sharded_softmax_loss(x, weight, slots, labels, rows.active, self.cosine,
+                                              1 / self.temperature if self.cosine else None, ranks,
+                                              self.margin / self.temperature, self.uniform_smoothing,
+                                              self._scratch.empty)
+            else:  # there may be no class yet, and the gradient of a softmax of none is no number
+                losses = 0 * (x.sum(1) + weight.sum())
             loss = losses.where(readable, 0).sum() / max(1, num_readable)
         self._last_loss += loss.detach()
         if self.observer is not None and train_rows:

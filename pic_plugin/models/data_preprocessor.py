@@ -11,6 +11,8 @@ from pic_plugin.datasets.transforms.augment import DRAWN
 from pic_plugin.registry import MODELS
 from pic_plugin.rows.transfer import Transfers
 
+from .compiled import Compiled
+
 
 @MODELS.register_module()
 class InstanceDataPreprocessor(SelfSupDataPreprocessor):
@@ -49,13 +51,14 @@ class InstanceDataPreprocessor(SelfSupDataPreprocessor):
         drawn = [sample.get(DRAWN) for sample in samples or []]
         if any(drawn):
             views = self._augmented(views, torch.tensor(drawn, dtype=torch.float64))
-        elif self._channel_conversion:
-            views = [view.flip(1) for view in views]  # a list of indices would have to be sent to the device
-        views = [self._normalised(view) for view in views]
+        else:
+            if self._channel_conversion:
+                views = [view.flip(1) for view in views]  # a list of indices would have to be sent to the device
+            views = [self._normalised(view) for view in views]
         return {'inputs': views if isinstance(given, list) else views[0], 'data_samples': samples}
 
     def _augmented(self, views: list[Tensor], drawn: Tensor) -> list[Tensor]:
-        """The views in float32, with what was drawn for them, ``[B, views, parameters]`` on the host."""
+        """The views, prepared, with what was drawn for them, ``[B, views, parameters]`` on the host."""
         counts = [augmentation.num_parameters for augmentation in self.augmentations]
         if sum(counts) != drawn.shape[2]:
             raise ValueError(f'the samples have {drawn.shape[2]} parameters of augmentations for each view, and '
@@ -72,15 +75,21 @@ class InstanceDataPreprocessor(SelfSupDataPreprocessor):
                                                           for x in of_one]))
         out = list(views)
         for same, of_group in zip(of_size.values(), to_send):
-            # red comes first in what follows, and last in what mmcv loads
-            images = torch.cat([views[i] for i in same]).flip(1).float()
-            for augmentation, of_one in zip(self.augmentations, of_group):
-                images = augmentation.on_device(images, *(next(sent) for _ in of_one))
-            if not self._channel_conversion:
-                images = images.flip(1)
-            for i, view in zip(same, images.split(len(drawn))):
+            images = torch.cat([views[i] for i in same]) if len(same) > 1 else views[same[0]]
+            parameters = [[next(sent) for _ in of_one] for of_one in of_group]
+            prepare = _prepare_compiled if images.is_cuda else _prepare
+            for i, view in zip(same, prepare(self, images, parameters).split(len(drawn))):
                 out[i] = view
         return out
+
+    def prepared(self, images: Tensor, parameters: Sequence[Sequence[Tensor]]) -> Tensor:
+        """Images ``[B, C, H, W]`` of the batch augmented, by what was sent for each augmentation, and normalised."""
+        images = images.flip(1).float()  # red comes first in what follows, and last in what mmcv loads
+        for augmentation, of_one in zip(self.augmentations, parameters):
+            images = augmentation.on_device(images, *of_one)
+        if not self._channel_conversion:
+            images = images.flip(1)
+        return self._normalised(images)
 
     def _normalised(self, view: Tensor) -> Tensor:
         if not self._enable_normalize:
@@ -89,3 +98,7 @@ class InstanceDataPreprocessor(SelfSupDataPreprocessor):
             view = view.float()
         # bytes become float32 as they are read, and nothing is allocated twice
         return (view - self.mean).div_(self.std)
+
+
+_prepare = InstanceDataPreprocessor.prepared
+_prepare_compiled = Compiled(_prepare)

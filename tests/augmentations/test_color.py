@@ -5,7 +5,7 @@ import pytest
 import torch
 import torchvision.transforms.functional as TF
 
-from pic_plugin.augmentations import blend, gaussian_blur, gaussian_weights, grey_of, jitter, shift_hue
+from pic_plugin.augmentations import gaussian_blur, gaussian_weights, grey_of, jitter, shift_hue
 
 LEVELS = 1e-3  # of 255
 B = 24
@@ -32,21 +32,29 @@ def largest_difference(given, function, *arguments):
     return (given - torch.stack(expected)).abs().max()
 
 
+def steps(*weights):
+    """One step before the hue and one after it, of which one does something, in every other image the second one."""
+    blends = torch.tensor([1.0, 0.0, 0.0]).repeat(B, 2, 1, 1)
+    blends[torch.arange(B), torch.arange(B) % 2, 0] = torch.stack(weights, 1)
+    return blends
+
+
 @pytest.mark.parametrize('channels', [3, 1])
 @pytest.mark.parametrize('name', ['adjust_brightness', 'adjust_contrast', 'adjust_saturation'])
-def test_blend(name, channels):
+def test_one_change(name, channels):
     factors, zero = spread(0.0, 2.0), torch.zeros(B)
     rest = 1 - factors
     weights = {'adjust_brightness': (zero, zero), 'adjust_saturation': (rest, zero), 'adjust_contrast': (zero, rest)}
-    given = blend(images(channels), factors, *weights[name])
+    given = jitter(images(channels), steps(factors, *weights[name]), zero)
     assert largest_difference(given, getattr(TF, name), factors) < LEVELS
-    assert torch.equal(blend(images(channels), torch.ones(B), zero, zero), images(channels))
+    assert torch.equal(jitter(images(channels), steps(torch.ones(B), zero, zero), zero), images(channels))
 
 
 @pytest.mark.parametrize('channels', [3, 1])
 def test_hue(channels):
     turns = spread(-0.5, 0.5)
     assert largest_difference(shift_hue(images(channels), turns), TF.adjust_hue, turns) < LEVELS
+    assert torch.equal(shift_hue(images(channels), torch.zeros(B)), images(channels))
 
 
 def test_grey():
@@ -67,23 +75,27 @@ def test_a_wider_blur_is_the_same():
     assert (given - wider).abs().max() < 40 * LEVELS  # 6e-5 of a Gaussian lie beyond four standard deviations
 
 
+def test_images_that_are_not_blurred():
+    given = gaussian_blur(images(), gaussian_weights(torch.full((B, ), 1e-2), 8).float())
+    assert torch.equal(given, images())
+
+
 def test_colours_in_any_order():
-    orders = torch.tensor(list(itertools.permutations(range(4))))
+    orders = list(itertools.permutations(range(4)))
     factors = torch.stack([spread(0.6, 1.4), spread(1.4, 0.6), spread(0.5, 1.5), spread(-0.1, 0.1)])
     functions = TF.adjust_brightness, TF.adjust_contrast, TF.adjust_saturation, TF.adjust_hue
-    blends, hues = torch.zeros(4, 3, B), []
-    for step, changes in enumerate(orders.T.tolist()):
-        for i, change in enumerate(changes):
-            factor = factors[change, i] if change < 3 else 1.0
-            blends[step, 0, i] = factor
-            if change in (1, 2):
-                blends[step, 3 - change, i] = 1 - factor
-        which = (orders[:, step] == 3).nonzero()[:, 0]
-        hues.append((which, factors[3, which]))
+    blends = torch.tensor([1.0, 0.0, 0.0]).repeat(B, 2, 3, 1)
+    for i, order in enumerate(orders):
+        at = order.index(3)
+        for part, changes in enumerate((order[:at], order[at + 1:])):
+            for step, change in enumerate(changes):
+                factor = blends[i, part, step, 0] = factors[change, i]
+                if change:
+                    blends[i, part, step, 3 - change] = 1 - factor
 
     def expected(image, i):
-        for change in orders[int(i)].tolist():
+        for change in orders[int(i)]:
             image = functions[change](image, factors[change, int(i)].item())
         return image
 
-    assert largest_difference(jitter(images(), blends, hues), expected, torch.arange(B)) < LEVELS
+    assert largest_difference(jitter(images(), blends, factors[3]), expected, torch.arange(B)) < LEVELS

@@ -159,7 +159,7 @@ def test_work_that_was_stopped_while_it_was_put_together_goes_on(trained, images
         real(source, target)
     with patch.object(os, 'replace', replace), pytest.raises(KeyboardInterrupt):
         embed(images, trained, tmp_path / 'a.npy', num_workers=0)
-    with patch.object(extraction, 'pooled_features', side_effect=AssertionError):  # nothing is computed again
+    with patch.object(extraction, 'features_of', side_effect=AssertionError):  # nothing is computed again
         embed(images, trained, tmp_path / 'a.npy', num_workers=0)
     for name in ('{}.npy', '{}.txt', '{}.unreadable.txt'):
         assert (tmp_path / name.format('a')).read_bytes() == (tmp_path / name.format('whole')).read_bytes()
@@ -236,7 +236,7 @@ def test_what_cannot_be(trained, images, tmp_path):
 
 
 def test_no_room_on_the_device(trained, images, tmp_path):
-    with patch.object(extraction, 'pooled_features', side_effect=torch.cuda.OutOfMemoryError), \
+    with patch.object(extraction, 'features_of', side_effect=torch.cuda.OutOfMemoryError), \
             pytest.raises(ValueError, match='cpu has no room for 7 images at once; give a smaller --batch-size'):
         embed(images, trained, tmp_path / 'a.npy', batch_size=8, num_workers=0)
 
@@ -266,5 +266,5 @@ def test_images_of_several_sizes(trained, images, tmp_path):
 
 def test_without_pyarrow(trained, images, tmp_path):
     with patch.object(files, 'find_spec', lambda name: None if name == 'pyarrow' else find_spec(name)), \
-            pytest.raises(ValueError, match=r"a.parquet needs the package pyarrow: pip install 'pic_plugin\[embed\]'"):
+            pytest.raises(ValueError, match='a.parquet needs the package pyarrow: pip install pyarrow; or give'):
         embed(images, trained, tmp_path / 'a.parquet')

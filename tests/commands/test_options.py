@@ -44,7 +44,15 @@ def test_a_text_in_quotes_is_a_text():
     assert parsed('a="1, 2"', "b='x y'", 'c="12"') == {'a': '1, 2', 'b': 'x y', 'c': '12'}
 
 
+@pytest.mark.parametrize('value', [[{'type': 'A'}, {'b': [1, 'x y']}], {'a': (1, None)}, ({'a': True}, )])
+def test_a_dict_is_read_as_python_reads_it(value):
+    for key in ('visualizer.vis_backends', 'a.init_cfg'):
+        assert parsed(f'{key}={value}') == {key: value}
+
+
 @pytest.mark.parametrize('options, message', [
+    (['a=[{b: 1}]'], "a must be a dict or a list of dicts as Python has them, .* got .{b: 1}"),
+    (['a={'], 'a must be a dict'),
     (['data_root=/my', 'images'], "--cfg-options must be KEY=VALUE, got 'images'; put what has a blank in quotes"),
     (['=1'], "must be KEY=VALUE, got '=1'"),
     (['visualizer.name=my run'], "visualizer.name must have no blanks, which mmengine drops, got 'my run'; to keep "

@@ -57,7 +57,7 @@ def test_what_cannot_be_shown(trained, tmp_path, capsys):
 def test_a_browser_shows_it(page, tmp_path):
     browser = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
     if browser is None:
-        pytest.skip('no chromium here')
+        pytest.skip('no Chromium here (apt-get install chromium): the page was not looked at in a browser')
     shot = tmp_path / 'shot.png'
     subprocess.run([browser, '--headless', '--no-sandbox', '--disable-gpu', '--window-size=1200,2000',
                     f'--screenshot={shot}', page.as_uri()], check=True, timeout=120, capture_output=True)

@@ -31,6 +31,17 @@ def test_imagenet_on_8_gpus_is_the_papers_setting():
     assert not chosen['batch_norm_in_neck'] and chosen['workers'] == 16
 
 
+def test_going_on_from_a_network():
+    images = Images(1_281_167, 375, False)
+    plain, on = (choose_settings(images, GPUS, **start) for start in ({}, dict(start='resnet50')))
+    changed = {name for name in on if on[name].value != (plain[name].value if name in plain else None)}
+    assert changed == {'network_lr', 'batch_norm_in_neck'}
+    assert on['network_lr'].value == 1e-4 and on['batch_norm_in_neck'].value
+    assert 'its weights are what training starts from' in on['backbone'].reason
+    with pytest.raises(ValueError, match="give backbone, or a network to go on from, and not both: got .small. and v"):
+        choose_settings(images, GPUS, backbone='small', start='vit')
+
+
 @given(st.integers(16, 10**9), st.integers(8, 4000), st.booleans(), st.sampled_from([0, 1, 2, 8]),
        st.integers(1, 256), st.one_of(st.none(), st.floats(0.1, 1e6)))
 def test_they_fit_together(count, side, grey, num_gpus, cores, speed):

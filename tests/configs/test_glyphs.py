@@ -8,11 +8,16 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS, MODELS
 
+from pic_plugin.evidence.runs import _DECISIVE, _OF_ANOTHER
 from tests.tiny import ROOT
 
-CONFIGS = sorted((ROOT / 'configs/glyphs').glob('*.py'))
+LISTS = {'all': '', '12k': 'train-12000.txt', '1k': 'train-1000.txt'}
+ALL = sorted((ROOT / 'configs/glyphs').glob('*.py'))
+# what is in neither paper, and Appendix F
+OTHERS = {path.stem: path for path in ALL if re.search(r'adamw|vit|diet|classes-\d|capitals|lower', path.stem)}
+CONFIGS = [path for path in ALL if path.stem not in OTHERS]
 # method, images, epochs, and what was changed
-NAME = re.compile(r'(pic|omw|simclr|moco|supervised)_(all|12k)_(\d+)e(?:_(.+))?')
+NAME = re.compile(r'(pic|omw|simclr|moco|supervised)_(all|12k|1k)_(\d+)e(?:_(.+))?')
 NUMBER = r'[\d.]+'
 
 
@@ -27,7 +32,8 @@ def test_names(path):
     kinds = dict(pic='PIC', omw='PIC', simclr='SimCLR', moco='MoCo', supervised='ImageClassifier')
     assert cfg.model.type == kinds[method]
     assert cfg.train_cfg.max_epochs == int(epochs)
-    assert (cfg.train_dataloader.dataset.get('ann_file', '') == 'train-12000.txt') == (images == '12k')
+    assert cfg.train_dataloader.dataset.get('ann_file', '') == LISTS[images]
+    assert cfg.train_dataloader.batch_size == (64 if images == '1k' else 128)
     pipeline = [transform.type for transform in cfg.train_dataloader.dataset.pipeline]
     two_views = method in ('simclr', 'moco') or '2views' in changes
     assert pipeline == ['LoadImageFromFile', 'MultiView' if two_views else 'Augment', 'PackInputs']
@@ -47,6 +53,8 @@ def check_instance_classification(cfg, method, images, changes):
                for kind in ('k', 'sampled-')}
     expected = dict(type='CosineInstanceHead', in_channels=64, temperature=0.2, num_negatives=2048)
     window = (4096, 512)
+    if images == '1k':
+        expected['num_negatives'], window = 512, (256, 64)
     if images == '12k' or 'once' in changes:
         window = (None, None)
     if images == '12k' or 'all-classes' in changes:
@@ -93,7 +101,6 @@ def test_only_what_the_names_say_is_changed():
         assert all(cfg[name] == cfgs[0][name] for name in shared)
         assert {**cfg.optim_wrapper.optimizer, 'lr': 0, 'fused': 0} == {
             **cfgs[0].optim_wrapper.optimizer, 'lr': 0, 'fused': 0}
-        assert cfg.train_dataloader.batch_size == 128
 
 
 @pytest.mark.parametrize('name', ['pic_all_4e', 'pic_all_4e_2views', 'simclr_all_2e', 'moco_all_2e', 'omw_12k_10e',
@@ -114,3 +121,77 @@ def test_model_and_views(name, tmp_path):
     model = MODELS.build(cfg.model)
     features = model.extract_feat(views[0][None].float())
     assert features[-1].shape[1] == 64
+
+
+def difference(one, other, prefix=''):
+    """The keys by which two configs differ, in what a result depends on."""
+    keys = set()
+    for key in one.keys() | other.keys():
+        a, b = one.get(key), other.get(key)
+        if isinstance(a, dict) and isinstance(b, dict) and a.get('type') == b.get('type'):
+            keys |= difference(a, b, f'{prefix}{key}.')
+        elif a != b:
+            keys.add(prefix + key)
+    return keys
+
+
+def settings(name):
+    cfg = Config.fromfile(ROOT / 'configs/glyphs' / f'{name}.py').to_dict()
+    return {key: cfg[key] for key in (*_DECISIVE, *_OF_ANOTHER) if key in cfg}
+
+
+TARGET = {'train_dataloader.dataset.ann_file', 'bank_dataloader.dataset.ann_file', 'query_dataloader.dataset.ann_file',
+          'train_cfg.max_epochs'}
+ON = {'start_from', 'model.backbone.init_cfg', 'custom_hooks'}
+TWO_OPTIMIZERS = {'optim_wrapper.optimizer', 'optim_wrapper.row_optimizer'}
+VIT = {'model.backbone', 'model.neck.with_avg_pool', 'optim_wrapper.paramwise_cfg',
+       'optim_wrapper.clip_grad', *TWO_OPTIMIZERS}
+DIET = {'model.neck', 'model.head.cosine', 'model.head.temperature', 'model.head.uniform_smoothing', *TWO_OPTIMIZERS}
+WINDOW = 'pic_12k_5e_k1024_w2048-s256'
+CHANGES = {
+    f'{WINDOW}_adamw': (WINDOW, TWO_OPTIMIZERS),
+    f'{WINDOW}_vit': (WINDOW, VIT),
+    'untrained_vit': (f'{WINDOW}_vit', {'train_cfg.max_epochs'}),
+    'diet_12k_5e': ('pic_12k_5e_all-classes', DIET),
+    'diet_lower_40e': ('pic_lower_40e', DIET),
+    'diet_lower_40e_on': ('diet_lower_40e', ON),
+    'pic_12k_5e_classes-62': ('pic_12k_5e_all-classes', {'clusters', 'train_dataloader.dataset.class_of_image'}),
+    **{f'pic_12k_5e_classes-{number}': ('pic_12k_5e_classes-62', {'clusters.num_classes', 'clusters.features_of'})
+       for number in (248, 992, 3968)},
+    'pic_capitals_6e': ('pic_12k_10e_k1024', TARGET | {
+        'train_dataloader.sampler.window_size', 'train_dataloader.sampler.window_stride'}),
+    'pic_lower_40e': ('pic_12k_10e_all-classes', TARGET),
+    'pic_lower_40e_prior': ('pic_lower_40e', {'custom_hooks'}),
+    'pic_lower_40e_on': ('pic_lower_40e_prior', {*ON, *TWO_OPTIMIZERS, 'optim_wrapper.paramwise_cfg'}),
+    'pic_lower_40e_on_lr5e-4': ('pic_lower_40e_on', {'optim_wrapper.optimizer.lr'}),
+    'pic_lower_40e_on_lr2e-3': ('pic_lower_40e_on', {
+        'optim_wrapper.optimizer.lr', 'optim_wrapper.paramwise_cfg.custom_keys.neck.lr_mult'}),
+    'pic_lower_40e_on_sgd': ('pic_lower_40e_prior', ON),
+    'pic_lower_40e_on_sgd_random-rows': ('pic_lower_40e_on_sgd', {'custom_hooks'}),
+    'pic_lower_40e_on_sgd_no-neck': ('pic_lower_40e_on_sgd', {'model.neck'}),
+}
+
+
+def test_what_differs_in_the_others():
+    assert OTHERS.keys() == CHANGES.keys()
+    for name, (base, expected) in CHANGES.items():
+        assert difference(settings(base), settings(name)) == expected, name
+
+
+def test_settings_of_the_others():
+    for name, of in OTHERS.items():
+        cfg = Config.fromfile(of)
+        number = re.search(r'(\d+)e(_|$)', name)
+        assert cfg.train_cfg.max_epochs == (int(number[1]) if number else 0)
+        if number := re.search(r'classes-(\d+)', name):
+            assert cfg.clusters.num_classes == int(number[1])
+            assert cfg.clusters.get('features_of') == (None if number[1] == '62' else 'pic_12k_5e_classes-62')
+        hooks = {hook.type for hook in cfg.custom_hooks}
+        assert ('CheckBackboneHook' in hooks) == ('start_from' in cfg) == ('_on' in name)
+        prior = ('_on' in name or 'prior' in name) and not re.search('random-rows|diet', name)
+        assert ('ContrastivePriorHook' in hooks) == prior
+        assert cfg.get('start_from', 'pic_capitals_6e') == 'pic_capitals_6e'
+        by_adamw = re.search(r'adamw|vit|diet|_on(?!_sgd)', name)
+        assert cfg.optim_wrapper.optimizer.type == ('AdamW' if by_adamw else 'SGD')
+        rows = cfg.optim_wrapper.get('row_optimizer', cfg.optim_wrapper.optimizer)
+        assert rows.type == 'SGD' and (rows.lr == 0.06 or name.startswith('diet'))

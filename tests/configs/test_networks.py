@@ -5,8 +5,12 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from timm import create_model
+from torchvision.models import get_model
 
+from pic_plugin.checkpoints.read import load_tensors_only
 from tests.tiny import ROOT, network_of, rows_of
+from tests.tools.scripts import run_tool
 
 NUM_IMAGES = 8
 VIT = 'pic_vit-s16_8xb64_200e'
@@ -70,6 +74,38 @@ def test_network_and_rows_are_trained(tmp_path, name, backbone, changes):
         groups = runner.optim_wrapper.optimizer.network.param_groups
         decays = {(group['params'][0].dim(), group['weight_decay']) for group in groups}
         assert {(1, 0.0), (4, 0.05)} <= decays and not {(1, 0.05), (4, 0.0)} & decays
+
+
+def small_dinov2():
+    return create_model('vit_small_patch14_dinov2', img_size=42, embed_dim=192, num_heads=3, depth=2)
+
+
+@pytest.mark.parametrize('name, network, source, changes', [
+    ('continue_r50_8xb64_50e', lambda: get_model('resnet18'), '{}',
+     {'model.backbone.depth': 18, 'model.backbone.zero_init_residual': False, 'model.neck.in_channels': 512}),
+    ('continue_dinov2-s14_8xb64_50e', small_dinov2, '{}',
+     {'model.backbone.img_size': 42, 'model.neck.in_channels': 192,
+      'model.backbone.arch': dict(embed_dims=192, num_layers=2, num_heads=3, feedforward_channels=768,
+                                  _delete_=True)}),
+    ('continue_timm-convnext-t_8xb64_50e', lambda: create_model('convnext_atto'), 'convnext_atto={}',
+     {'model.backbone.model_name': 'convnext_atto', 'model.neck.in_channels': 320}),
+])
+def test_training_goes_on_from_weights(tmp_path, capsys, name, network, source, changes):
+    torch.save(network().state_dict(), tmp_path / 'weights.pth')
+    path = tmp_path / 'start.pth'
+    run_tool('model_converters/convert_backbone.py', source.format(tmp_path / 'weights.pth'), path)
+    assert 'backbone={' in capsys.readouterr().out
+    runner, start = train(tmp_path, name, {}, **changes, **{'model.backbone.init_cfg.checkpoint': str(path)})
+    tensors = load_tensors_only(path)
+    parameters = [key for key in start if key.startswith('backbone.')]
+    assert all(torch.equal(start[key], tensors[key.removeprefix('backbone.')]) for key in parameters)
+    assert any(not torch.equal(start[key], dict(runner.model.named_parameters())[key]) for key in parameters)
+    optimizer = runner.optim_wrapper.optimizer
+    rates = {group['lr'] for group in optimizer.network.param_groups}
+    assert rates == {1e-4, 1e-3} and optimizer.rows.param_groups[0]['lr'] == 0.06
+    new = [key for key, parameter in runner.model.named_parameters() for group in optimizer.network.param_groups
+           if group['lr'] == 1e-3 and group['params'][0] is parameter]
+    assert new and all(key.startswith('neck.') for key in new)
 
 
 def test_frozen_stages_stay(tmp_path):

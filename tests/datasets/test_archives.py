@@ -1,6 +1,10 @@
+import contextlib
 import os
+import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import lmdb
@@ -12,7 +16,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpretrain.datasets import CustomDataset
 
-from pic_plugin.datasets import InstanceDataset, check_data
+from pic_plugin.datasets import InstanceDataset, archives, check_data
 from pic_plugin.datasets.archives import located
 from pic_plugin.datasets.names import Names
 from pic_plugin.datasets.pack import PackWriter
@@ -145,6 +149,34 @@ def test_an_archive_that_was_replaced(folder, tmp_path, kind):
     os.rename(other, path)
     data = InstanceDataset(path)
     assert len(data) == 1 and get(data.get_data_info(0)['img_path']) == b'z'
+
+
+def test_a_zip_file_that_has_a_name_twice(tmp_path):
+    with zipfile.ZipFile(tmp_path / 'x.zip', 'w') as file:
+        file.writestr('a.png', b'old')
+        with pytest.warns(UserWarning, match='Duplicate name'):
+            file.writestr('a.png', b'new')
+    data = InstanceDataset(str(tmp_path / 'x.zip'))
+    assert [get(image['img_path']) for image in data.data_list] == [b'new']
+    with pytest.raises(FileNotFoundError, match="x.zip has no 'b.png'"):
+        get(f'packed://{tmp_path}/x.zip/b.png')
+
+
+def test_threads_open_a_data_base_once(folder, tmp_path, monkeypatch):
+    path = archive('lmdb', tmp_path / 'x', contents(folder))
+    both, opened = threading.Barrier(2, timeout=0.2), []
+
+    def slowly(path):
+        opened.append(path)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait()  # for another thread that would open it, too
+        return SimpleNamespace(read=str)
+
+    monkeypatch.setattr(archives, 'kind_of_archive', lambda name: slowly if name == path else None)
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(get, [f'packed://{path}/a', f'packed://{path}/b'])) == ['a', 'b']
+    assert opened == [path]
+    archives.ArchiveBackend._opened.clear()
 
 
 def test_keys_without_a_suffix_and_lmdb_that_is_missing(folder, tmp_path):

@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from mmengine.fileio import get
 
 from pic_plugin.datasets import InstanceDataset
 from pic_plugin.datasets.findings import find_all, images_without, write_findings
@@ -24,15 +25,20 @@ def listed(**arguments):
     return [os.path.abspath(dataset.get_data_info(i)['img_path']) for i in range(len(dataset))]
 
 
+def dataset_of(data):
+    return InstanceDataset(**images_from(data))
+
+
 def written(data, path):
-    dataset = InstanceDataset(**images_from(data))
+    dataset = dataset_of(data)
     write_findings(find_all(dataset, 2), dataset, path)
     return path
 
 
 def without(data, kinds, tmp_path):
     """The paths that are left, and what was left out, relative to ``data``."""
-    kept = listed(**images_without(data, written(data, tmp_path / 'findings.json'), kinds, tmp_path / 'names.txt'))
+    findings = written(data, tmp_path / 'findings.json')
+    kept = listed(**images_without(dataset_of(data), findings, kinds, tmp_path / 'names.txt'))
     everything = listed(**images_from(data))
     assert kept == [path for path in everything if path in set(kept)]  # in their order
     return kept, [os.path.relpath(path, data) for path in everything if path not in set(kept)]
@@ -116,14 +122,29 @@ def test_training_without_some(kinds, folder, tmp_path):
 def test_of_several_folders_and_of_a_list(folder, tmp_path):
     a, b = folder / 'a', folder / 'd'
     findings = written([b, a], tmp_path / 'findings.json')
-    kept = listed(**images_without([b, a], findings, ['duplicates'], tmp_path / 'names.txt'))
+    kept = listed(**images_without(dataset_of([b, a]), findings, ['duplicates'], tmp_path / 'names.txt'))
     everything = listed(data_root=[str(b), str(a)])
     # the first of a group stays, whatever folder it is in
     assert [path for path in everything if path not in kept] == [str(b / 'link.jpg'), str(a / 'plain.JPG')]
     (tmp_path / 'list.txt').write_text(f'{a}/plain.png\n{folder}/c/empty.jpg\n{a}/plain.bmp\n')
-    kept = listed(**images_without(tmp_path / 'list.txt', written(tmp_path / 'list.txt', tmp_path / 'more.json'),
-                                   ['unreadable'], tmp_path / 'more.txt'))
+    findings = written(tmp_path / 'list.txt', tmp_path / 'more.json')
+    kept = listed(**images_without(dataset_of(tmp_path / 'list.txt'), findings, ['unreadable'], tmp_path / 'more.txt'))
     assert kept == [str(a / 'plain.png'), str(a / 'plain.bmp')]
+
+
+def test_out_of_an_archive(tmp_path):
+    folder = write_images(tmp_path / 'images', 3)
+    (folder / 'a/000.png').write_bytes(b'')
+    path = shutil.make_archive(tmp_path / 'x', 'zip', folder)
+    findings = written(path, tmp_path / 'findings.json')
+    assert json.loads(findings.read_text())['folders'] == [f'packed://{path}']
+    images = images_without(path, findings, ['empty'], tmp_path / 'names.txt')
+    dataset = InstanceDataset(**images)
+    assert [get(image['img_path']) for image in dataset.data_list] == [
+        (folder / name).read_bytes() for name in ('a/002.png', 'b/001.png')]
+    findings = written([path, folder], tmp_path / 'both.json')
+    with pytest.raises(ValueError, match='one archive or several folders can be named in one list, got packed://'):
+        images_without([path, folder], findings, ['empty'], tmp_path / 'more.txt')
 
 
 def test_a_folder_that_was_moved_and_one_that_has_changed(tmp_path):
@@ -131,12 +152,12 @@ def test_a_folder_that_was_moved_and_one_that_has_changed(tmp_path):
     (folder / 'a/000.png').write_bytes(b'')
     findings = written(folder, tmp_path / 'findings.json')
     moved = shutil.move(folder, tmp_path / 'moved')
-    kept = listed(**images_without(moved, findings, ['empty'], tmp_path / 'names.txt'))
+    kept = listed(**images_without(dataset_of(moved), findings, ['empty'], tmp_path / 'names.txt'))
     assert kept == [f'{moved}/a/002.png', f'{moved}/b/001.png', f'{moved}/b/003.png']
     shutil.copy(tmp_path / 'moved/a/002.png', tmp_path / 'moved/a/004.png')
     with pytest.raises(ValueError, match=r'findings.json is about 4 files of .*images, and the 5 of .*moved have other '
                                          'names or another order; run check again'):
-        images_without(moved, findings, ['empty'], tmp_path / 'more.txt')
+        images_without(dataset_of(moved), findings, ['empty'], tmp_path / 'more.txt')
 
 
 def test_what_cannot_be(tmp_path):
@@ -151,10 +172,10 @@ def test_what_cannot_be(tmp_path):
         (tmp_path / 'nowhere.json', ['empty'], 'nowhere.json is not what check writes .FileNotFoundError'),
     ]:
         with pytest.raises(ValueError, match=message):
-            images_without(folder, source, kinds, tmp_path / 'names.txt')
+            images_without(dataset_of(folder), source, kinds, tmp_path / 'names.txt')
     with pytest.raises(ValueError, match='findings.json exists, and is not overwritten'):
-        images_without(folder, findings, ['empty'], findings)
+        images_without(dataset_of(folder), findings, ['empty'], findings)
     (folder / 'b/0\n1.png').write_bytes(b'x')
     with pytest.raises(ValueError, match='has a line break in its name, and cannot be listed in a file; rename it'):
-        images_without(folder, written(folder, tmp_path / 'more.json'), ['empty'], tmp_path / 'names.txt')
+        images_without(dataset_of(folder), written(folder, tmp_path / 'b.json'), ['empty'], tmp_path / 'names.txt')
     assert not (tmp_path / 'names.txt').exists()

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from mmengine.runner import loops
 from torch.utils.data import DataLoader, Dataset
 
 from pic_plugin.datasets import SlidingWindowSampler
@@ -77,6 +78,43 @@ def test_is_a_pure_function_of_seed_and_epoch():
     epoch_of([other], 3)
     assert epoch_of([one], 2) == epoch_of([other], 2) != epoch_of([one], 3)
     assert epoch_of([one], 2) != epoch_of([sampler(50, 10, 5, seed=2)], 2)
+
+
+class Counted(list):
+    """Items that say which of them were loaded."""
+
+    def __init__(self, num):
+        super().__init__(range(num))
+        self.loaded = []
+
+    def __getitem__(self, index):
+        self.loaded.append(int(index))
+        return int(index), index.key
+
+
+@pytest.mark.parametrize('drop_last', [False, True])
+@pytest.mark.parametrize('num_iters', [0, 1, 3, 4, 9])
+def test_a_loop_by_iterations_goes_on_without_loading_what_it_has_had(monkeypatch, num_iters, drop_last):
+    """As mmengine's loop resumes where it knows samplers that skip; three or four iterations an epoch."""
+    if not hasattr(loops._InfiniteDataloaderIterator, 'skip_iter'):
+        pytest.skip("this mmengine's loop does not ask for it")
+    monkeypatch.setattr(loops.time, 'sleep', lambda seconds: None)
+    monkeypatch.setattr(f'{MODULE}._CHUNK', 4)
+
+    def iterator():
+        order = sampler(11, 8, 3, seed=1, batch_size=1 if drop_last else 3)
+        order.num_dropped = 2 if drop_last else 0
+        order.set_epoch(0)
+        data = Counted(11)
+        return data, loops._InfiniteDataloaderIterator(DataLoader(data, 3, sampler=order, drop_last=drop_last))
+
+    _, unbroken = iterator()
+    batches = [next(unbroken) for _ in range(num_iters + 9)]
+    data, resumed = iterator()
+    resumed.skip_iter(num_iters)
+    for expected in batches[num_iters:]:
+        assert all(map(torch.equal, next(resumed), expected))
+    assert data.loaded == torch.cat([ids for ids, _ in batches[num_iters:]]).tolist()
 
 
 def test_none_is_the_epoch_based_order():

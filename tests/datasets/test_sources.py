@@ -1,4 +1,5 @@
 import os
+import zipfile
 
 import pytest
 
@@ -17,6 +18,17 @@ def test_a_folder_and_several(tmp_path):
     inside = [str(tmp_path / 'a/a/000.png'), str(tmp_path / 'a/a/002.png'), str(tmp_path / 'a/b/001.png')]
     assert names(a) == names(str(a)) == names([a]) == inside
     assert names([b, str(a)]) == [str(b / 'a/000.png'), str(b / 'b/001.png'), *inside]
+
+
+@pytest.mark.parametrize('relative', [False, True])
+def test_an_archive_is_as_good_as_a_folder(tmp_path, monkeypatch, relative):
+    path = tmp_path / 'x.zip'
+    with zipfile.ZipFile(path, 'w') as file:
+        file.write(write_images(tmp_path / 'images', 1) / 'a/000.png', 'a/000.png')
+    monkeypatch.chdir(tmp_path)
+    name = 'x.zip' if relative else str(path)
+    assert images_from(name) == {'data_root': name} and len(InstanceDataset(**images_from(name))) == 1
+    assert len(InstanceDataset(**images_from([name, tmp_path / 'images']))) == 2
 
 
 def test_a_list_of_names_relative_to_it_or_absolute(tmp_path, monkeypatch):

@@ -141,7 +141,7 @@ def test_progress_is_told(tmp_path, caplog):
         patch.setattr('pic_plugin.progress._REPORT_EVERY', -1.0)
         runner.logger.addHandler(caplog.handler)
         runner.train()
-    assert "Contrastive prior: the untrained network's features of 23 images" in caplog.text
+    assert "Contrastive prior: features of the untrained network, of 23 images" in caplog.text
     assert 'batches of the contrastive prior: 3/6, eta' in caplog.text
 
 

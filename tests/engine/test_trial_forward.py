@@ -118,9 +118,9 @@ def test_nothing_is_changed_by_it(images, tmp_path, monkeypatch):
     assert_same(*outcomes)
 
 
-def test_the_readmes_own_config(images, tmp_path):
+def test_the_config_of_the_page(images, tmp_path):
     """As it stands there, the dots filled in; without its collate_fn it is said what is missing."""
-    text = (ROOT / 'README.md').read_text().split('## In your own config')[1].split('```')[1].removeprefix('python')
+    text = (ROOT / 'docs/options.md').read_text().split('## The parts')[1].split('```')[1].removeprefix('python')
     fills = ["dict(type='ResNet', depth=18)", "dict(type='MoCoV2Neck', in_channels=512, hid_channels=8, "
              'out_channels=128)', repr(str(images)), "[dict(type='LoadImageFromFile'), dict(type='RandomResizedCrop', "
              "scale=32), dict(type='PackInputs')]", 'batch_size=4, num_workers=0', 'lr=0.1, momentum=0.9']

@@ -1,4 +1,4 @@
-"""A released file where this plugin is not: the lines of README and model card, in the libraries that they name."""
+"""A released file where this plugin is not: the lines of the page and of the model card, in the libraries they name."""
 import re
 import shutil
 import subprocess
@@ -52,7 +52,7 @@ def test_each_library_computes_the_same(tmp_path):
         path, = folder.glob(f'*.{suffix}')
         shutil.copy(path, tmp_path / f'backbone.{suffix}')
         shutil.copy(path, tmp_path)
-    section = (ROOT / 'README.md').read_text().split('## Use a checkpoint without this plugin')[1].split('\n## ')[0]
+    section = (ROOT / 'docs/checkpoints.md').read_text().split('## Load it elsewhere')[1].split('\n## ')[0]
     to_run = {re.search(r'import (\w+)|from (\w+)', code)[0] if 'torchvision' not in code else 'torchvision': code
               for code in blocks(section)}
     assert list(to_run) == ['torchvision', 'import timm', 'from mmpretrain', 'from mmdet', 'from mmseg',

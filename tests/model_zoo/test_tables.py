@@ -18,20 +18,35 @@ def root(tmp_path):
 
 def test_papers_figures_and_ours_are_told_apart(root):
     zoo = read_zoo(root)
-    assert readme_table(zoo) == """| config | what | published | here |
-| --- | --- | --- | --- |
-| [`ours`](configs/small/deep/ours.py) | A small one | T: 1.5 (a paper) | R: 7 |"""
-    assert zoo_page(zoo) == """Of 2 configs 1 is not yet trained, 1 is trained here.
+    measured = """| config | what | data | measured | weights |
+| --- | --- | --- | --- | --- |
+| [`ours`](../configs/small/deep/ours.py) | A small one | E | R: k 7 | made by `hand` |"""
+    assert readme_table(zoo) == measured.replace('../', '')
+    assert zoo_page(zoo) == f"""## Trained here
 
-## Small
+{measured}
+
+## The papers' main results
+
+| config | what | published |
+| --- | --- | --- |
+| [`ours`](../configs/small/deep/ours.py) | A small one | T, D: m 1.5, n 2 (a paper) |
+
+## All configs
+
+### Small
 
 Small ones. [A title](http://p).
 
-| config | what | settings | published | here | weights |
-| --- | --- | --- | --- | --- | --- |
-| [`small`](../configs/small/small.py) | A small one | Epochs: 2 | T, D: m 1.5, n 2 (a paper) |  | not yet trained |
-| [`ours`](../configs/small/deep/ours.py) | A small one | Epochs: 2 | T, D: m 1.5, n 2 (a paper) | R, E: k 7 | """ \
-        'trained here: not for download; made by `hand` |'
+<details markdown="1">
+<summary>2 configs</summary>
+
+| config | what | settings | published | status |
+| --- | --- | --- | --- | --- |
+| [`small`](../configs/small/small.py) | A small one | Epochs: 2 | T, D: m 1.5, n 2 (a paper) | not yet trained |
+| [`ours`](../configs/small/deep/ours.py) | A small one | Epochs: 2 | T, D: m 1.5, n 2 (a paper) | trained here |
+
+</details>"""
 
 
 PAPERS = [{'Task': 'T', 'Dataset': 'D', 'Metrics': {'m': 1}, 'Source': 'PIC, Table 4, by hand'},
@@ -79,9 +94,10 @@ def test_a_row_of_no_table(root):
         tables_page(read_zoo(root))
 
 
-def test_weights_to_download(root):
-    write_zoo(root, [ENTRY, {**OURS, 'Weights': 'http://w', 'Status': "converted from the authors'"}])
-    assert zoo_page(read_zoo(root)).endswith("| converted from the authors': [download](http://w) |")
+@pytest.mark.parametrize('weights, link', [('http://w', 'http://w'), ('releases/ours/w.pth', '../releases/ours/w.pth')])
+def test_weights_to_download(weights, link, root):
+    write_zoo(root, [ENTRY, {**OURS, 'Weights': weights, 'Status': "converted from the authors'"}])
+    assert f'| R: k 7 | [download]({link}) |' in zoo_page(read_zoo(root))
 
 
 def test_the_tool_writes_between_the_markers(root, capsys):

@@ -167,13 +167,20 @@ def test_without_the_hook():
         head.loss(torch.randn(1, 2, 4), torch.tensor([1, 3]))
 
 
-def test_a_batch_of_which_nothing_is_left():
-    head = allocated()
-    head.activate(torch.tensor([1, 2]))
+@pytest.mark.parametrize('options', [{}, {'num_negatives': None}, {'cosine': False}, {'margin': 0.1},
+                                     {'uniform_smoothing': 0.1}, {'label_smoothing': 0.2, 'num_hard_classes': 2}],
+                         ids=str)
+@pytest.mark.parametrize('before', [[], [1, 2]])
+def test_a_batch_of_which_nothing_is_left(options, before):
+    """Also the first one, when no class has come yet."""
+    head, features = allocated(**options), torch.randn(1, 2, 4, requires_grad=True)
+    head.find_hard_classes()
+    if before:
+        head.activate(torch.tensor(before))
     head.activate(torch.tensor([-4, -5]))
-    loss = head.loss(torch.randn(1, 2, 4), torch.tensor([-1, -1]))
+    loss = head.loss(features, torch.tensor([-1, -1]))
     loss.backward()
-    assert loss == 0 and head.weight.grad.eq(0).all()
+    assert loss == 0 and head.weight.grad.eq(0).all() and features.grad.eq(0).all()
 
 
 def test_a_loss_that_is_not_finite_stops_before_rows_are_written():

@@ -18,6 +18,7 @@ from pic_plugin.engine import AmpWeightCorrectingOptimWrapper, WeightCorrectingO
 from pic_plugin.sharding import Ranks
 from tests.ranks import run_ranks
 from tests.tiny import ROOT, assert_same
+from tests.tools.scripts import run_tool
 
 sys.path.insert(0, str(ROOT / 'tools'))
 import train
@@ -119,12 +120,16 @@ def test_auto_scale_lr_and_evaluation(digits, tmp_path):
     out = run(sys.executable, 'tools/train.py', DIGITS, '--work-dir', str(tmp_path / 'work'), '--auto-scale-lr',
               *digits_options(digits, 1), 'train_dataloader.batch_size=256')
     assert 'Scaling the original LR by 2.0' in out
-    out = run(sys.executable, 'tools/evaluate_features.py', DIGITS, str(tmp_path / 'work'), '--cfg-options',
-              f'bank_dataloader.dataset.data_root={digits}/train', f'query_dataloader.dataset.data_root={digits}/test')
+    out = run(sys.executable, 'tools/evaluate_features.py', str(tmp_path / 'work'), f'{digits}/train', f'{digits}/test')
     table = (tmp_path / 'work/table.md').read_text()
     assert table in out and table.count('±') == 9
     assert '| raw pixels | 0.967 ± 0.000 |' in table  # scikit-learn's digits, whoever reads them
-    assert cv2.imread(str(tmp_path / 'work/curves.png')) is not None
+    for bank, query, message in [
+        ('train/0', 'test', 'train/0 must have a folder for each class'),
+        ('train', '', 'the classes of .* must be those of .*, and test, train are not'),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            run_tool('evaluate_features.py', tmp_path / 'work', digits / bank, digits / query)
 
 
 def arguments(monkeypatch, *options):

@@ -73,6 +73,29 @@ def test_lists_name_images_with_the_folders_labels(glyphs):
         assert len(InstanceDataset(**arguments, ann_file=f'{split}-{number}.txt', with_label=True)) == len(whole)
 
 
+def test_lists_of_letters_and_families(glyphs):
+    lists = {path.stem: [line.rsplit(' ', 1)[0] for line in path.read_text().splitlines()]
+             for path in glyphs.glob('*-*.txt')}
+    capitals, lower, test = (lists[name] for name in ('train-capitals', 'train-lower-2000', 'test-lower-2000'))
+    assert {name.split('_')[0].split('/')[0] for name in lower + test} == {'lower'}
+    assert {name[:6] for name in capitals if not name[0].isdigit()} <= {'upper_'}
+    halves = [{name.split('/')[1].split('-')[0] for name in names} for names in (capitals, lower)]
+    assert not halves[0] & halves[1]
+    families = {path.name.split('-')[0] for path in (glyphs / 'train').rglob('*.png')}
+    assert halves[0] | halves[1] == families
+    assert set(test) == {f'{path.parent.name}/{path.name}' for path in (glyphs / 'test').glob('lower_*/*')}
+
+
+def test_a_list_that_is_new_is_added(glyphs, tmp_path):
+    out = tmp_path / 'out'
+    shutil.copytree(glyphs, out)
+    (out / 'train-capitals.txt').unlink()
+    (out / 'test-3000.txt').write_text('mine')
+    run_tool(TOOL, FONTS, out)
+    before, after = files_of(glyphs), files_of(out)
+    assert after.pop('test-3000.txt') == b'mine' and before.pop('test-3000.txt') and after == before
+
+
 def test_the_same_bytes_again(glyphs, tmp_path):
     run_tool(TOOL, FONTS, tmp_path / 'out')
     assert files_of(tmp_path / 'out') == files_of(glyphs)

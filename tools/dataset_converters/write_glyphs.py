@@ -1,6 +1,8 @@
 """Write letters and digits of fonts as grey PNG files, 28 x 28: OUT/{train,test}/<class>/<family>-<style>-<hash>.png.
 
-All fonts of a family are in one split.  OUT/train-12000.txt and OUT/test-3000.txt name fixed parts, with labels, and
+All fonts of a family are in one split.  OUT/train-1000.txt, train-12000.txt and test-3000.txt name fixed parts, with
+labels.  OUT/train-capitals.txt has the digits and capitals of one half of the training families,
+OUT/train-lower-2000.txt and -500.txt small letters of the other half, OUT/test-lower-2000.txt those of the tests.
 OUT/fonts.json says which fonts it was.
 """
 import argparse
@@ -14,19 +16,29 @@ from collections import Counter
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from pic_plugin.progress import reported
+from pic_plugin.whole_file import whole_file
 
 # folders that differ on disks to which A and a are the same, too
 CLASSES = {**{c: c for c in string.digits}, **{c: f'lower_{c}' for c in string.ascii_lowercase},
            **{c: f'upper_{c.lower()}' for c in string.ascii_uppercase}}
 SIZE = 28  # pixels
-NUM_PARTS = {'train': 12000, 'test': 3000}  # images of the lists
+# of each list: its split, which classes (by the beginning of their names), which half of the families, how many images
+LISTS: dict[str, tuple[str, str, Optional[int], Optional[int]]] = {
+    'train-1000': ('train', '', None, 1000),
+    'train-12000': ('train', '', None, 12000),
+    'test-3000': ('test', '', None, 3000),
+    'train-capitals': ('train', 'upper_|[0-9]', 0, None),
+    'train-lower-2000': ('train', 'lower_', 1, 2000),
+    'train-lower-500': ('train', 'lower_', 1, 500),
+    'test-lower-2000': ('test', 'lower_', None, 2000),
+}
 
 _TEST_SHARE = 5  # one of so many families is for tests
 _DRAWN_SIZE = 48  # pixels per em, before a glyph is made smaller
@@ -149,6 +161,7 @@ def write_glyphs(folders: Sequence[Path], out: Path) -> None:
         if there != digest:
             raise ValueError(f'{out} must not exist, or have the glyphs of these fonts, {digest[:16]}; it has those of '
                              f'{there and there[:16]}: remove it, or give another folder')
+        write_lists(out)  # those that are new
         print(f'{out} is there already, of fonts {digest[:16]}')
         return
     partial = out.with_name(out.name + '.partial')
@@ -157,11 +170,7 @@ def write_glyphs(folders: Sequence[Path], out: Path) -> None:
     if not all(names.values()):
         raise ValueError('there must be fonts of several families, so that some are for tests, below '
                          f'{", ".join(map(str, folders))}; found {len(fonts)}; left out: {dict(left_out)}')
-    labels = {name: label for label, name in enumerate(sorted(CLASSES.values()))}  # as CustomDataset counts folders
-    for split, members in names.items():
-        drawn = sorted(members, key=lambda name: sha256(name.encode()).digest())[:NUM_PARTS[split]]
-        (partial / f'{split}-{NUM_PARTS[split]}.txt').write_text(
-            ''.join(f'{name} {labels[name.split("/")[0]]}\n' for name in sorted(drawn)))
+    write_lists(partial)
     used = {split: len({name.split('/')[1] for name in members}) for split, members in names.items()}
     summary = {'sha256': digest, 'fonts': len(fonts), 'families': len({font.family for font in fonts}),
                'images': {split: len(members) for split, members in names.items()}}
@@ -171,6 +180,24 @@ def write_glyphs(folders: Sequence[Path], out: Path) -> None:
           f'{used["test"]} fonts of {summary["families"]} families, to {out}; fonts {digest[:16]}')
     for reason, count in sorted(left_out.items()):
         print(f'left out: {count} fonts {reason}')
+
+
+def write_lists(out: Path) -> None:
+    """Write the lists that are not there: with labels, drawn by the hash of the pictures' names."""
+    labels = {name: label for label, name in enumerate(sorted(CLASSES.values()))}  # as CustomDataset counts folders
+    for list_name, (split, classes, half, number) in LISTS.items():
+        if (path := out / f'{list_name}.txt').exists():
+            continue
+        names = [f'{file.parent.name}/{file.name}' for name in labels if re.match(classes, name)
+                 for file in (out / split / name).iterdir() if half in (None, _half(file))]
+        drawn = sorted(names, key=lambda name: sha256(name.encode()).digest())[:number]
+        with whole_file(path) as partial:
+            partial.write_text(''.join(f'{name} {labels[name.split("/")[0]]}\n' for name in sorted(drawn)))
+
+
+def _half(picture: Path) -> int:
+    """Of its family: 0 or 1."""
+    return sha256(picture.name.split('-')[0].encode()).digest()[0] % 2
 
 
 if __name__ == '__main__':

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from pic_plugin.functional.hashing import Draws
@@ -30,38 +31,25 @@ class Augmentation(ABC):
 
     @abstractmethod
     def on_device(self, images: Tensor, *parameters: Tensor) -> Tensor:
-        """The images, ``[B, C, H, W]`` float in 0..255 with red first, changed.
+        """The images, ``[B, C, H, W]`` float in 0..255 with red first, changed; those given stay as they are.
+
+        It is compiled where a compiler is found: only what depends on shapes may be decided here.
 
         Args:
-            images: may be written to.
+            images: all views of one size.
             parameters: what :meth:`to_send` gave, on the images' device.
         """
 
     def to_send(self, parameters: Tensor) -> Sequence[Tensor]:
-        """What the device needs of a batch's parameters, ``[B, number of parameters]`` float64 on the host."""
+        """What the device needs of a batch's parameters, ``[B, num_parameters]`` float64 on the host.
+
+        Returns:
+            Sequence: of tensors, ``[B, ...]`` each.
+        """
         return [parameters.float()]
 
 
-class SomeImages(Augmentation):
-    """A change of those images whose first parameter is not 0."""
-
-    @abstractmethod
-    def change(self, images: Tensor, *parameters: Tensor) -> Tensor:
-        """Those images, ``[n, C, H, W]`` float in 0..255 with red first, changed."""
-
-    def to_send(self, parameters: Tensor) -> Sequence[Tensor]:
-        """Which images they are, ``[n]`` int64; known on the host, so that the device need not be asked."""
-        return [parameters[:, 0].nonzero()[:, 0]]
-
-    def on_device(self, images: Tensor, *parameters: Tensor) -> Tensor:
-        """As :meth:`Augmentation.on_device`."""
-        which, *others = parameters
-        if len(which):
-            images.index_copy_(0, which, self.change(images.index_select(0, which), *others))
-        return images
-
-
-class Sometimes(SomeImages):
+class Sometimes(Augmentation):
     """A change with nothing to draw but whether it is done.
 
     Args:
@@ -78,6 +66,14 @@ class Sometimes(SomeImages):
     def draw(self, draws: Draws, height: int, width: int) -> tuple[float, ...]:
         """Whether it is done."""
         return (float(draws.uniform() < self.p), )
+
+    @abstractmethod
+    def change(self, images: Tensor) -> Tensor:
+        """Images, as those of :meth:`on_device`, all of them changed; of shape ``[B, C or 1, H, W]``."""
+
+    def on_device(self, images: Tensor, *parameters: Tensor) -> Tensor:
+        """As :meth:`Augmentation.on_device`."""
+        return torch.where(parameters[0][..., None, None] != 0, self.change(images), images)
 
 
 def check_range(name: str, given: Any, low: float, high: float) -> tuple[float, float]:

@@ -14,10 +14,11 @@ from pic_plugin.augmentations import gaussian_blur, gaussian_weights, grey_of, j
 from pic_plugin.functional.hashing import Draws
 from pic_plugin.registry import AUGMENTATIONS
 
-from .augmentation import Augmentation, SomeImages, Sometimes, check_probability, check_range
+from .augmentation import Augmentation, Sometimes, check_probability, check_range
 
 _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = range(4)
 _ORDERS = tuple(itertools.permutations(range(4)))
+_NO_BLUR = 1e-2  # pixels, of which the neighbours' weights are 0 in float64
 
 
 @AUGMENTATIONS.register_module()
@@ -75,21 +76,20 @@ class ColorJitter(Augmentation):
         return image
 
     def to_send(self, parameters: Tensor) -> Sequence[Tensor]:
-        """``[4, 3, B]`` weights of :func:`blend`; which images have their hue changed in each step, and how."""
-        values, order = parameters[:, :4], parameters[:, 4:]
-        weights, hues = [], []
-        for change in order.unbind(1):
-            factor = values.gather(1, change.clamp(0, 2).long()[:, None])[:, 0]
-            factor = torch.where((change >= 0) & (change < _HUE), factor, 1.0)
-            weights.append(torch.stack([factor, (1 - factor) * (change == _SATURATION),
-                                        (1 - factor) * (change == _CONTRAST)]))
-            which = ((change == _HUE) & (values[:, _HUE] != 0)).nonzero()[:, 0]
-            hues += [which, values[which, _HUE].float()]
-        return [torch.stack(weights).float(), *hues]
+        """The weights and turns of :func:`pic_plugin.augmentations.jitter`."""
+        values, order = parameters[:, :4], parameters[:, 4:, None]
+        factors = torch.where(order == torch.arange(_HUE), values[:, None, :_HUE], 1.0)  # [B, 4, 3], 1 for no change
+        weights = torch.stack([factors.prod(2), 1 - factors[..., _SATURATION], 1 - factors[..., _CONTRAST]], dim=2)
+        nothing = torch.tensor([1.0, 0.0, 0.0], dtype=weights.dtype)
+        is_hue = order[..., 0] == _HUE
+        before = (is_hue.cumsum(1) == 0)[..., None]
+        blends = torch.stack([torch.where(before, weights, nothing)[:, :3],  # of four steps the hue is the last at most
+                              torch.where(before, nothing, weights)[:, 1:]], dim=1)
+        return [blends.float(), (values[:, _HUE] * is_hue.any(1)).float()]
 
     def on_device(self, images: Tensor, *parameters: Tensor) -> Tensor:
         """As :meth:`Augmentation.on_device`."""
-        return jitter(images, parameters[0], list(zip(parameters[1::2], parameters[2::2])))
+        return jitter(images, *parameters)
 
 
 @AUGMENTATIONS.register_module()
@@ -110,13 +110,13 @@ class RandomGrayscale(Sometimes):
         """As :meth:`Augmentation.on_host`."""
         return cv2.cvtColor(_grey(image), cv2.COLOR_GRAY2BGR) if parameters[0] and image.ndim == 3 else image
 
-    def change(self, images: Tensor, *parameters: Tensor) -> Tensor:
-        """As :meth:`SomeImages.change`."""
-        return grey_of(images).expand_as(images)
+    def change(self, images: Tensor) -> Tensor:
+        """As :meth:`Sometimes.change`."""
+        return grey_of(images)
 
 
 @AUGMENTATIONS.register_module()
-class GaussianBlur(SomeImages):
+class GaussianBlur(Augmentation):
     """Blur, as ``torchvision.transforms.GaussianBlur`` with a kernel that is wide enough.
 
     Args:
@@ -149,12 +149,11 @@ class GaussianBlur(SomeImages):
         return cv2.GaussianBlur(image, (size, size), sigma, borderType=cv2.BORDER_REFLECT_101)
 
     def to_send(self, parameters: Tensor) -> Sequence[Tensor]:
-        """Which images are blurred, and by which weights."""
-        which, = super().to_send(parameters)
-        return which, gaussian_weights(parameters[which, 0], self.radius).float()
+        """The weights of each image's blur; of those that are not blurred, 1 in the middle and 0 elsewhere."""
+        return [gaussian_weights(parameters[:, 0].clamp(min=_NO_BLUR), self.radius).float()]
 
-    def change(self, images: Tensor, *parameters: Tensor) -> Tensor:
-        """As :meth:`SomeImages.change`."""
+    def on_device(self, images: Tensor, *parameters: Tensor) -> Tensor:
+        """As :meth:`Augmentation.on_device`."""
         return gaussian_blur(images, *parameters)
 
 

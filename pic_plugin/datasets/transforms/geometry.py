@@ -35,8 +35,8 @@ class RandomHorizontalFlip(Sometimes):
         """As :meth:`Augmentation.on_host`."""
         return cv2.flip(image, 1) if parameters[0] else image
 
-    def change(self, images: Tensor, *parameters: Tensor) -> Tensor:
-        """As :meth:`SomeImages.change`."""
+    def change(self, images: Tensor) -> Tensor:
+        """As :meth:`Sometimes.change`."""
         return images.flip(-1)
 
 

@@ -97,10 +97,7 @@ class CheckBackboneHook(Hook):
 
 def _source(name: str, module: nn.Module) -> Optional[_Source]:
     """What mmengine's ``Pretrained`` takes of the file that a module's ``init_cfg`` names."""
-    init_cfgs = getattr(module, 'init_cfg', None) or []
-    init_cfgs = [init_cfgs] if isinstance(init_cfgs, dict) else init_cfgs
-    pretrained = next((cfg for cfg in init_cfgs if cfg['type'] in ('Pretrained', PretrainedInit)), None)
-    if pretrained is None:
+    if (pretrained := pretrained_cfg(module)) is None:
         return None
     key, checkpoint, prefix = f'model.{name}.init_cfg', pretrained.get('checkpoint'), pretrained.get('prefix')
     if checkpoint in _NOT_GIVEN:
@@ -120,6 +117,13 @@ def _source(name: str, module: nn.Module) -> Optional[_Source]:
     return _Source(path, prefix,
                    {key[len(prefix):]: value for key, value in tensors.items() if key.startswith(prefix)},
                    [key for key in tensors if not key.startswith(prefix)])
+
+
+def pretrained_cfg(module: nn.Module) -> Optional[dict[str, Any]]:
+    """The part of a module's ``init_cfg`` that names a file, None if it has none."""
+    init_cfgs = getattr(module, 'init_cfg', None) or []
+    init_cfgs = [init_cfgs] if isinstance(init_cfgs, dict) else init_cfgs
+    return next((cfg for cfg in init_cfgs if cfg['type'] in ('Pretrained', PretrainedInit)), None)
 
 
 def _check_names(name: str, own: dict[str, Tensor], wanted: list[str], source: _Source) -> None:

@@ -1,4 +1,4 @@
-"""Rows that start as features of the untrained network (One-Million-Way, A Contrastive Prior)."""
+"""Rows that start as features of the network (One-Million-Way, A Contrastive Prior)."""
 import time
 from collections.abc import Sized
 from typing import Optional
@@ -16,6 +16,7 @@ from pic_plugin.functional.hashing import hash64
 from pic_plugin.progress import reported
 from pic_plugin.registry import HOOKS
 
+from .check_backbone_hook import pretrained_cfg
 from .common import batch_size_per_rank, instance_head, loader_in_order, unwrapped_model
 
 _PRIOR = 5  # what the hash is for
@@ -26,8 +27,9 @@ class ContrastivePriorHook(Hook):
     """Before the first iteration, gives each row its image's feature, where images share one the first image's.
 
     One pass over the training data, in a random order and as the training pipeline augments it (of several views, the
-    first): the network with its initial weights, no gradients, BatchNorm in training mode and all else, dropout say,
-    in evaluation mode.  Afterwards the network is as it was, its running statistics included.
+    first): the network with its initial weights, which may be those of a backbone that was trained before, no
+    gradients, BatchNorm in training mode and all else, dropout say, in evaluation mode.  Afterwards the network is as
+    it was, its running statistics included.
 
     A resumed run has its rows already, and makes no pass.
 
@@ -66,7 +68,9 @@ class ContrastivePriorHook(Hook):
         # than the training's, whose first epoch should be new to the rows; the same on all ranks, by rank 0's seed
         sampler = SlidingWindowSampler(dataset, None, None, batch_size=batch_size,
                                        seed=int(hash64(ranks.broadcast_int(runner.seed), _PRIOR)))
-        runner.logger.info(f'Contrastive prior: the untrained network\'s features of {len(dataset)} images')
+        loaded = runner._load_from or pretrained_cfg(model.backbone)
+        whose = 'of the backbone that was loaded' if loaded else 'of the untrained network'
+        runner.logger.info(f'Contrastive prior: features {whose}, of {len(dataset)} images')
         start = time.monotonic()
         was_training = model.training
         buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}

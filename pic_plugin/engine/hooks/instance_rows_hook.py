@@ -82,8 +82,11 @@ class InstanceRowsHook(Hook):
         check_network(runner)
         loader = runner.train_dataloader
         # an epoch has as many batches as before, and the last one is whole
-        if isinstance(loader.sampler, SlidingWindowSampler) and not loader.drop_last:
-            loader.sampler.batch_size = batch_size_per_rank(runner)
+        if isinstance(loader.sampler, SlidingWindowSampler):
+            if loader.drop_last:
+                loader.sampler.num_dropped = len(loader.sampler) % batch_size_per_rank(runner)
+            else:
+                loader.sampler.batch_size = batch_size_per_rank(runner)
         ranks = Ranks.of_world()
         optim_wrapper.track_rows(head.weight, ranks)
         self._class_of_image = getattr(loader.dataset, 'class_of_image', None)

@@ -1,0 +1,3 @@
+_base_ = './pic_12k_10e_all-classes.py'
+
+train_cfg = dict(max_epochs=5)

@@ -1,0 +1,3 @@
+_base_ = './pic_1k_40e.py'
+
+train_cfg = dict(max_epochs=160)

@@ -1,0 +1,3 @@
+_base_ = './pic_all_4e.py'
+
+optim_wrapper = dict(optimizer=dict(lr=0.48))
