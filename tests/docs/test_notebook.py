@@ -7,6 +7,7 @@ from tests.tools.scripts import run_tool
 
 def test_it_runs_from_top_to_bottom(monkeypatch, capsys):
     monkeypatch.setenv('PIC_NOTEBOOK_VISITS', '1')
+    monkeypatch.delenv('PYTEST_CURRENT_TEST')  # under pytest, ipykernel does not catch what processes print
     run_tool('run_notebook.py')
     shown = capsys.readouterr().out
     assert 'nothing is wrong, and nothing is there twice' in shown  # check

@@ -1,6 +1,8 @@
+import importlib
 import json
 
 import cv2
+import matplotlib
 import pytest
 
 from pic_plugin.visualization import plot_curves, read_scalars
@@ -81,3 +83,14 @@ def test_a_drawing_that_fails_leaves_the_old_one(tmp_path, monkeypatch):
 def test_nothing_was_logged(tmp_path):
     with pytest.raises(ValueError, match='has no log of a loss'):
         plot_curves(tmp_path, tmp_path / 'curves.png')
+
+
+@pytest.mark.parametrize('module', ['curves', 'saliency'])
+def test_pyplots_backend_is_the_callers(module):
+    before = matplotlib.get_backend()
+    try:
+        matplotlib.use('svg')
+        importlib.reload(importlib.import_module(f'pic_plugin.visualization.{module}'))
+        assert matplotlib.get_backend() == 'svg'
+    finally:
+        matplotlib.use(before)
