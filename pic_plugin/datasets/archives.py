@@ -153,7 +153,7 @@ class ArchiveBackend(BaseStorageBackend):
             ValueError: if the content, or the archive, is not what was written.
         """
         path = str(filepath).removeprefix(SCHEME)
-        known = next((known for known in self._opened if path.startswith(known + '/')), None)
+        known = next((known for known in [*self._opened] if path.startswith(known + '/')), None)
         archive, name = self._open(path) if known is None else (self._opened[known][1], path[len(known) + 1:])
         try:
             return archive.read(name)

@@ -1,5 +1,6 @@
 """Files that say which class each image belongs to, for classes that are not single images."""
 import os
+from codecs import BOM_UTF8
 from collections.abc import Iterable
 from typing import Union
 
@@ -31,7 +32,7 @@ def classes_in_file(path: str, names: Iterable[Union[str, bytes]]) -> Tensor:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
-            name, _, class_ = line.rstrip().rpartition(b' ')
+            name, _, class_ = line.rstrip().removeprefix(BOM_UTF8).rpartition(b' ')
             if not name or not class_.isdigit():
                 raise ValueError(f'{path}, line {number}: an image\'s name, a blank and the number of its class were '
                                  f'expected, got {printable(os.fsdecode(line.strip()))!r}')

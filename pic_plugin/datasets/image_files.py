@@ -1,6 +1,7 @@
 """Which files are the images of a data set."""
 import io
 import os
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterator
 
@@ -110,7 +111,7 @@ def images_named_in(path: str, folder: str, with_label: bool = False) -> Iterato
     prefix = os.fsencode(os.path.join(folder, ''))
     with open(path, 'rb') if local else io.BytesIO(get(path)) as lines:
         for line in lines:
-            name = line.rstrip(b'\r\n')
+            name = line.rstrip(b'\r\n').removeprefix(BOM_UTF8)  # which some editors write at the start
             if with_label:
                 name = name.rsplit(b' ', 1)[0]
             if name.startswith(b'/') and name.startswith(prefix) and name[len(prefix):len(prefix) + 1] != b'/':

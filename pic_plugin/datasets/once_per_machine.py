@@ -39,18 +39,19 @@ def once_per_machine(write: Callable[[Path], tuple[str, Any]], read: Callable[[P
     error: Optional[Exception] = None
     try:
         if ranks.rank == first:
-            folder = tempfile.mkdtemp(prefix='pic_plugin-')
             try:
+                folder = tempfile.mkdtemp(prefix='pic_plugin-')
                 written = write(Path(folder))
             except Exception as fault:
                 error = fault
                 if isinstance(fault, OSError) and fault.errno == errno.ENOSPC:
                     error = OSError(fault.errno, f'{fault.strerror}; set TMPDIR to a folder with more room than',
-                                    folder)
+                                    folder or tempfile.gettempdir())
         outcomes = ranks.all_gather_object((folder, *written, error and f'{type(error).__name__}: {error}'))
         if error:
             raise error
-        _check_same([(rank, what, problem) for rank, (there, what, _, problem) in enumerate(outcomes) if there])
+        _check_same([(rank, what, problem) for rank, (there, what, _, problem) in enumerate(outcomes)
+                     if there or problem])
         try:
             result = read(Path(outcomes[first][0]), outcomes[first][2])
         except OSError as fault:

@@ -92,6 +92,8 @@ def parts_of(out: Path, num_images: int, work: dict[str, Any]) -> Iterator[Parts
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # it is let go of whatever happens to the process
             except BlockingIOError as error:
                 raise ValueError(f'another process is writing {out}; wait for it, or give another name') from error
+            except OSError:  # a file system without locks
+                pass
             if not (folder / _WORK).exists():
                 with whole_file(folder / _WORK) as path:
                     path.write_text(json.dumps(work, indent=1))

@@ -45,7 +45,7 @@ def test_classes_go_over_all_folders(images, tmp_path):
 def test_names_that_are_not_utf8(tmp_path):
     images = write_images(tmp_path / 'images', 2)
     os.rename(os.fsencode(images / 'a/000.png'), os.fsencode(images / 'a') + b'/\xff.png')
-    data = dataset(str(images), os.fsdecode(b'a/\xff.png 1\nb/001.png 0\n'))
+    data = dataset(str(images), os.fsdecode(b'\xef\xbb\xbfa/\xff.png 1\nb/001.png 0\n'))
     assert data.class_of_image.tolist() == [1, 0]
 
 

@@ -104,7 +104,7 @@ def test_names_are_bytes(tmp_path):
     names, _ = found(tmp_path)
     assert [os.fsencode(name) for name in names] == [b'caf\xe9.png']
     assert printable(names[0]).encode() == b'caf\\udce9.png'
-    (tmp_path / 'list.txt').write_bytes(b'caf\xe9.png\r\n\n x\x0by.png \n')
+    (tmp_path / 'list.txt').write_bytes(b'\xef\xbb\xbfcaf\xe9.png\r\n\n x\x0by.png \n')
     assert list(images_named_in(str(tmp_path / 'list.txt'), '')) == [b'caf\xe9.png', b' x\x0by.png ']
 
 

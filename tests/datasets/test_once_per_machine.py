@@ -1,6 +1,7 @@
 import errno
 import os
 import platform
+import tempfile
 from unittest.mock import patch
 
 import pytest
@@ -59,6 +60,19 @@ def apart(rank, world_size):
 def test_ranks_that_share_no_folder():
     out = run_ranks(apart, 2)
     assert out[0] == out[1] and "a machine's ranks must share a folder for files that pass" in out[0]
+
+
+def without_a_folder(rank, world_size):
+    with patch.object(tempfile, 'mkdtemp', side_effect=FileNotFoundError('No usable temporary directory')):
+        try:
+            return once_per_machine(lambda folder: ('', None), lambda folder, written: written)
+        except (OSError, ValueError) as error:
+            return str(error)
+
+
+def test_no_rank_waits_for_one_that_can_make_no_folder():
+    assert run_ranks(without_a_folder, 2) == [
+        'No usable temporary directory', 'rank 0: FileNotFoundError: No usable temporary directory']
 
 
 def by_a_worker(rank, world_size, folder):
