@@ -54,6 +54,7 @@ def report(run: Union[str, Path], out: Union[str, Path, None] = None, data: Unio
     from pic_plugin.embedding.images import labels_of
     from pic_plugin.evaluation.neighbours import near_duplicates, nearest_neighbours, outliers
     from pic_plugin.model_zoo.network import load_network
+    from pic_plugin.progress import quiet_stderr
     from pic_plugin.visualization.page import Neighbours, write_page
 
     check_positive(int, images=num_images)
@@ -73,24 +74,25 @@ def report(run: Union[str, Path], out: Union[str, Path, None] = None, data: Unio
                      for values in (features.before, features.after))
     generator = np.random.default_rng(_SEED)
     queries = np.sort(generator.permutation(len(ids))[:_NUM_QUERIES])
-    rows = [Neighbours(pictures(ids[i], 80), *([pictures(ids[j], 52, mark(ids[i], ids[j])) for j in nearest.ids[i]]
-                                               for nearest in (before, after))) for i in queries]
     groups = near_duplicates(after, _DUPLICATE)[:_NUM_GROUPS]
     out = Path(run / 'report.html' if out is None else out)
-    write_page(out, dict(
-        title=run.resolve().name,
-        summary=f'What pre-training has learnt of {len(dataset):,} images.',
-        facts=_facts(run, network, dataset, len(ids)),
-        curves=_curves(run),
-        accuracies=_accuracies(features, label),
-        has_classes=label is not None,
-        neighbours=rows,
-        points=_map(features, pictures, generator),
-        duplicates=[[pictures(ids[i], 68) for i in group[:_MOST_OF_GROUP]] for group in groups],
-        threshold=_DUPLICATE,
-        outliers=[pictures(ids[i], 68) for i in outliers(after, _NUM_OUTLIERS)],
-        saliency=_saliency(network, dataset, ids[queries[:_NUM_SALIENCY]]),
-        config=(run / 'config.py').read_text() if (run / 'config.py').is_file() else network.config.pretty_text))
+    with quiet_stderr():  # decoders write there, without a name
+        rows = [Neighbours(pictures(ids[i], 80), *([pictures(ids[j], 52, mark(ids[i], ids[j])) for j in nearest.ids[i]]
+                                                   for nearest in (before, after))) for i in queries]
+        write_page(out, dict(
+            title=run.resolve().name,
+            summary=f'What pre-training has learnt of {len(dataset):,} images.',
+            facts=_facts(run, network, dataset, len(ids)),
+            curves=_curves(run),
+            accuracies=_accuracies(features, label),
+            has_classes=label is not None,
+            neighbours=rows,
+            points=_map(features, pictures, generator),
+            duplicates=[[pictures(ids[i], 68) for i in group[:_MOST_OF_GROUP]] for group in groups],
+            threshold=_DUPLICATE,
+            outliers=[pictures(ids[i], 68) for i in outliers(after, _NUM_OUTLIERS)],
+            saliency=_saliency(network, dataset, ids[queries[:_NUM_SALIENCY]]),
+            config=(run / 'config.py').read_text() if (run / 'config.py').is_file() else network.config.pretty_text))
     return out
 
 

@@ -7,6 +7,7 @@ import subprocess
 import cv2
 import numpy as np
 import pytest
+from PIL import Image, ImageCms
 
 import pic_plugin
 from pic_plugin.__main__ import main
@@ -63,3 +64,14 @@ def test_a_browser_shows_it(page, tmp_path):
                     f'--screenshot={shot}', page.as_uri()], check=True, timeout=120, capture_output=True)
     image = cv2.imread(str(shot))
     assert image.shape[:2] == (2000, 1200) and image.std() > 10
+
+
+def test_decoders_say_nothing_of_strange_headers(trained, tmp_path, capfd):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
+    for i in range(3):
+        path = tmp_path / f'{i}.png'
+        Image.new('L', (20, 20), 80 * i).save(path, icc_profile=profile)
+        cv2.imread(str(path))
+    assert 'libpng warning' in capfd.readouterr().err  # it would say something
+    pic_plugin.report(trained.out, tmp_path / 'page.html', str(tmp_path))
+    assert not capfd.readouterr().err
