@@ -161,6 +161,7 @@ CHANGES = {
     'pic_capitals_6e': ('pic_12k_10e_k1024', TARGET | {
         'train_dataloader.sampler.window_size', 'train_dataloader.sampler.window_stride'}),
     'pic_lower_40e': ('pic_12k_10e_all-classes', TARGET),
+    'untrained_lower': ('pic_lower_40e', {'train_cfg.max_epochs'}),
     'pic_lower_40e_prior': ('pic_lower_40e', {'custom_hooks'}),
     'pic_lower_40e_on': ('pic_lower_40e_prior', {*ON, *TWO_OPTIMIZERS, 'optim_wrapper.paramwise_cfg'}),
     'pic_lower_40e_on_lr5e-4': ('pic_lower_40e_on', {'optim_wrapper.optimizer.lr'}),
