@@ -35,15 +35,16 @@ class Compiled:
         """What the function gives."""
         if self.failed:
             return self.function(*args)
-        if self._compiled is None:  # not before: torch's compiler takes seconds to import
-            self._compiled = torch.compile(self.function, dynamic=False, **self.options)
-        for tensor in tree_leaves(args):
-            if isinstance(tensor, Tensor):
-                torch._dynamo.maybe_mark_dynamic(tensor, 0)
         try:
+            if self._compiled is None:  # not before: torch's compiler takes seconds to import
+                self._compiled = torch.compile(self.function, dynamic=False, **self.options)
+            for tensor in tree_leaves(args):
+                if isinstance(tensor, Tensor):
+                    torch._dynamo.maybe_mark_dynamic(tensor, 0)
             return self._compiled(*args)
-        except torch._dynamo.exc.TorchDynamoException as error:
+        except Exception as error:  # compilers raise anything
+            result = self.function(*args)  # and raises it again if it was not the compiler's
             self.failed = True
-            print_log('what is done with images on the device cannot be compiled, and moves thirty times as '
-                      f'many bytes: {error}', 'current', logging.WARNING)
-            return self.function(*args)
+            print_log('what is done with images on the device cannot be compiled, and moves thirty times as many '
+                      f'bytes: {error}', 'current', logging.WARNING)
+            return result

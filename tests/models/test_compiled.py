@@ -35,14 +35,18 @@ def test_one_graph_for_all_batches_of_images_of_a_size_gives_the_same():
         assert counter.frame_count == num_graphs
 
 
-def test_without_a_compiler_the_log_says_so_once(monkeypatch):
+@pytest.mark.parametrize('by_torch', [False, True])
+def test_without_a_compiler_the_log_says_so_once(monkeypatch, by_torch):
+    """Triton finds none, or torch has none for this Python."""
     asked, said = [], []
     monkeypatch.setattr('pic_plugin.models.compiled.print_log', lambda text, *args: said.append(text))
 
-    def no_compiler(graph, inputs):
+    def no_compiler(graph, *args, **options):
         asked.append(graph)
         raise RuntimeError('Failed to find C compiler')
 
+    if by_torch:
+        monkeypatch.setattr(torch, 'compile', no_compiler)
     compiled = Compiled(lambda x: x + 1, backend=no_compiler)
     given = [compiled(torch.tensor([1.0, 2.0])).tolist() for _ in range(2)]
     assert given == [[2, 3]] * 2 and len(asked) == 1
@@ -51,4 +55,5 @@ def test_without_a_compiler_the_log_says_so_once(monkeypatch):
 
 def test_other_errors_are_raised():
     with pytest.raises(RuntimeError, match='must match the size'):
-        Compiled(lambda x, y: x + y, backend='eager')(torch.zeros(3), torch.zeros(4))
+        (compiled := Compiled(lambda x, y: x + y, backend='eager'))(torch.zeros(3), torch.zeros(4))
+    assert not compiled.failed
