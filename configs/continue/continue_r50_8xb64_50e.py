@@ -1,7 +1,9 @@
 # On from a ResNet-50 of torchvision, timm, mmpretrain or this plugin, on images of one's own; CHECKPOINT=path before
 # the command names it.  The rows start as its features.  The network has AdamW with a small learning rate, the
 # projection head, which is new, ten times that, and the rows keep SGD; the warm-up starts from next to nothing
-_base_ = ['../pic/pic_r50_8xb64_50e.py', '../_base_/adamw.py']
+_base_ = ['../pic/pic_r50_8xb64_200e.py', '../_base_/adamw.py']
+
+max_epochs = 50
 
 model = dict(
     backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='{{$CHECKPOINT:none}}')),
@@ -15,4 +17,6 @@ optim_wrapper = dict(
     row_optimizer=_base_.optim_wrapper.optimizer,
     paramwise_cfg=dict(
         flat_decay_mult=0.0, custom_keys=dict(**_base_.by_adamw.paramwise_cfg.custom_keys, neck=dict(lr_mult=10))))
+train_cfg = dict(max_epochs=max_epochs)
+param_scheduler = [_base_.param_scheduler[0], {**_base_.param_scheduler[1], 'end': max_epochs}]
 custom_hooks = [*_base_.custom_hooks, dict(type='CheckBackboneHook'), dict(type='ContrastivePriorHook')]

@@ -11,7 +11,7 @@ from mmpretrain.registry import DATASETS, MODELS
 from tests.tiny import ROOT
 
 CONFIGS = [path for family in ('pic', 'one_million_way', 'diet')
-           for path in sorted((ROOT / 'configs' / family).glob('*.py'))]
+           for path in sorted((ROOT / 'configs' / family).glob('*.py')) if 'glyphs' not in path.stem]  # test_glyphs.py
 IMAGENET = [path for path in CONFIGS if 'digits' not in path.name]
 TWO_BRANCHES = sorted((ROOT / 'configs/two_branches').glob('*.py'))
 PIC, OMW = ([path for path in IMAGENET if path.parent.name == family] for family in ('pic', 'one_million_way'))
@@ -167,8 +167,9 @@ def test_all_tables_of_one_million_way_are_there():
 
 
 @pytest.mark.parametrize('path', sorted((ROOT / 'configs').rglob('*.py')), ids=lambda path: path.stem)
-def test_at_most_three_levels_of_base_and_nothing_outside(path):
-    assert num_levels(path) <= 3
+def test_few_levels_of_base_and_nothing_outside(path):
+    """Of experiments, each of which is a change to another, more than of others."""
+    assert num_levels(path) <= (6 if (path.parent / 'tables.yml').exists() else 4)
 
 
 def num_levels(path):
