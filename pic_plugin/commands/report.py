@@ -81,7 +81,8 @@ def report(run: Union[str, Path], out: Union[str, Path, None] = None, data: Unio
                                                    for nearest in (before, after))) for i in queries]
         write_page(out, dict(
             title=run.resolve().name,
-            summary=f'What pre-training has learnt of {len(dataset):,} images.',
+            summary=f'What pre-training has learnt, shown by {len(dataset):,} images'
+                    f'{"" if data is None else ", which were named for this page"}.',
             facts=_facts(run, network, dataset, len(ids)),
             curves=_curves(run),
             accuracies=_accuracies(features, label),

@@ -44,6 +44,7 @@ def test_of_other_images_without_classes(trained, pictures, tmp_path):
     text = (tmp_path / 'page.html').read_text()
     assert '<h2>Accuracy</h2>' not in text and 'class="same"' not in text
     assert '<th>looked at here</th><td>15</td>' in text
+    assert 'shown by 20 images, which were named for this page.' in text
 
 
 def test_what_cannot_be_shown(trained, tmp_path, capsys):
