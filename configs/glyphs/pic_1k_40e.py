@@ -1,4 +1,4 @@
-# 1,000 images: what is chosen for so few, in 40 epochs
+# 1,000 images, in 40 epochs
 _base_ = './pic_12k_10e_all-classes.py'
 
 model = dict(head=dict(num_negatives=512))

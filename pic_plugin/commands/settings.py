@@ -96,13 +96,14 @@ def choose_settings(images: Images,
     batch = chosen['batch_size'].value
     num = images.number
 
-    window = min(num, max(4 * batch, min(_LARGEST_WINDOW, _power_of_two(num / 8))))
-    chosen['window_size'] = Setting(window, f'an eighth of the {num} images, as a power of two; 4 batches or more, and '
+    window = min(num, max(8 * batch, min(_LARGEST_WINDOW, _power_of_two(num / 8))))
+    chosen['window_size'] = Setting(window, f'an eighth of the {num} images, as a power of two; 8 batches or more, and '
                                     "ImageNet's 131,072 at most")
-    stride = min(window, max(batch, window // 8))
-    chosen['window_stride'] = Setting(stride, 'an eighth of the window, as in the paper; a batch or more')
-    negatives = min(num, max(window // 2, 8 * batch))
-    chosen['num_negatives'] = Setting(negatives, 'half a window, as in the paper; 8 batches or more')
+    length = _visits(images, machine, visits, hours, views_per_second)
+    stride = min(window, max(batch, window // min(8, length.value)))
+    chosen['window_stride'] = Setting(stride, 'an eighth of the window, as in the paper; a batch or more'
+                                      if length.value >= 8 else 'so long that all images are visited')
+    chosen['num_negatives'] = Setting(max(batch, window // 2), 'half a window, as in the paper')
     if num >= _LARGE and batch < 512:
         chosen['learning_rate'] = Setting(0.06 * batch / 512, "the paper's 0.06 for 512 images, by the batch")
     else:
@@ -113,7 +114,7 @@ def choose_settings(images: Images,
         num < _LARGE or bool(start), 'rows start as features without what a batch has in common' if start else
         "the paper's head has none; with few iterations nothing is learnt without" if num < _LARGE else
         "the paper's head has none")
-    chosen['visits'] = _visits(images, machine, visits, hours, views_per_second)
+    chosen['visits'] = length
     chosen['warmup_visits'] = Setting(min(chosen['visits'].value - 1, -(-chosen['visits'].value // 40)),
                                       "a fortieth, as the paper's 5 of 200")
     per_process = machine.num_cores // max(1, machine.num_gpus)

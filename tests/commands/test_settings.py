@@ -16,7 +16,8 @@ def values(settings):
     (1_281_167, 512, 131_072, 16_384, 65_536),  # PIC, Appendix C
     (45_804, 128, 4_096, 512, 2_048),
     (12_000, 128, 2_048, 256, 1_024),
-    (1_437, 128, 512, 128, 1_024),
+    (1_437, 128, 1_024, 128, 512),
+    (1_000, 64, 512, 64, 256),
 ])
 def test_what_was_measured_is_chosen(count, batch, window, stride, negatives):
     chosen = values(choose_settings(Images(count, 375, False), GPUS))
@@ -68,6 +69,14 @@ def test_what_the_user_chose_is_kept():
     chosen = values(choose_settings(images, CPU, batch_size=64, size=160, backbone='resnet34', visits=7))
     assert (chosen['batch_size'], chosen['size'], chosen['backbone'], chosen['visits']) == (64, 160, 'resnet34', 7)
     assert chosen['num_negatives'] == 4096  # half a window of 8192
+
+
+@pytest.mark.parametrize('visits, stride', [(1, 4096), (3, 1365), (8, 512), (200, 512)])
+def test_all_images_are_visited(visits, stride):
+    """A window that moves by an eighth of itself needs eight epochs to have been everywhere."""
+    chosen = values(choose_settings(Images(45_804, 28, True), CPU, visits=visits))
+    assert (chosen['window_size'], chosen['window_stride']) == (4096, stride)
+    assert visits * chosen['window_stride'] / chosen['window_size'] > 0.99
 
 
 def test_time_becomes_visits():
