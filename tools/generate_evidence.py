@@ -1,9 +1,9 @@
-"""Keep the results that tools/evidence.py has made, in docs/evidence, and write docs/evidence.md from what is kept."""
+"""Keep the results of tools/evidence.py in docs/evidence, and write docs/evidence.md and README's claims from them."""
 import argparse
 import json
 from pathlib import Path
 
-from pic_plugin.evidence.page import PAGE, keep, kept, page_of, write_page
+from pic_plugin.evidence.page import PAGE, README, keep, pages, write_pages
 from pic_plugin.evidence.runs import Run
 from pic_plugin.evidence.tables import read_evidence
 
@@ -19,16 +19,16 @@ def main() -> None:
     configs = ROOT / 'configs/glyphs'
     evidence = read_evidence(configs)
     if args.check:
-        text = (ROOT / PAGE).read_text()
-        if page_of(text, evidence, kept(ROOT)) != text:
-            raise ValueError(f'{PAGE} is not what docs/evidence has; run tools/generate_evidence.py')
+        for path, text in pages(evidence, ROOT).items():
+            if path.read_text() != text:
+                raise ValueError(f'{path} is not what docs/evidence has; run tools/generate_evidence.py')
         return
     if args.made:
         fonts = json.loads((ROOT / 'data/glyphs/fonts.json').read_text())['sha256']
         runs = [Run(configs / f'{config}.py', seed, fonts) for config, seed in evidence.runs(small=False)]
         print(f'kept {keep(runs, args.made, ROOT)} of {len(runs)} results')
-    write_page(evidence, ROOT)
-    print(f'wrote {PAGE}')
+    write_pages(evidence, ROOT)
+    print(f'wrote {PAGE} and {README}')
 
 
 if __name__ == '__main__':

@@ -11,7 +11,7 @@ from .plots import plot
 from .runs import Run, result_of
 from .tables import NOT_RUN, Evidence, claims_table, table_of
 
-PAGE = Path('docs/evidence.md')
+PAGE, README = Path('docs/evidence.md'), Path('README.md')
 RESULTS = Path('docs/evidence')  # a file for each config, and the plots
 
 _OF_ALL_SEEDS = ('config', 'digest', 'fonts', 'torch')
@@ -80,11 +80,19 @@ def page_of(text: str, evidence: Evidence, results: Mapping[tuple[str, int], Map
     return text
 
 
-def write_page(evidence: Evidence, root: Path) -> None:
-    """Write the page, and the plots."""
+def pages(evidence: Evidence, root: Path) -> dict[Path, str]:
+    """What is to stand in the page of evidence, and in README, which has the claims."""
     results = kept(root)
-    path = root / PAGE
-    _replace(path, page_of(path.read_text(), evidence, results))
+    return {root / PAGE: page_of((root / PAGE).read_text(), evidence, results),
+            root / README: replace_between((root / README).read_text(), 'claims',
+                                           claims_table(evidence.claims, results))}
+
+
+def write_pages(evidence: Evidence, root: Path) -> None:
+    """Write the page, README's part of it, and the plots."""
+    for path, text in pages(evidence, root).items():
+        _replace(path, text)
+    results = kept(root)
     for table in evidence.tables:
         plot(table, results, root / RESULTS / f'{table.name}.png')
 

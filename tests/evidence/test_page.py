@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from pic_plugin.evidence.page import keep, kept, page_of, write_page
+from pic_plugin.evidence.page import keep, kept, page_of, write_pages
 from pic_plugin.evidence.runs import Run
 from pic_plugin.evidence.tables import Row, Table, mean_and_spread, read_evidence, table_of
 from tests.evidence.test_runs import tables, write_config
@@ -24,6 +24,7 @@ def repository(tmp_path):
             'config: good', 'config: good, x: 1, curve: c').replace('config: better', 'config: better, x: 2, curve: c'))
     (tmp_path / 'docs/evidence').mkdir(parents=True)
     (tmp_path / 'docs/evidence.md').write_text(MARKERS)
+    (tmp_path / 'README.md').write_text('<!-- begin: claims -->\n<!-- end: claims -->\n')
     (tmp_path / 'made').mkdir()
     return tmp_path
 
@@ -46,7 +47,7 @@ def test_results_of_seeds_come_together(repository):
     assert keep([made(repository, 'good', seed, 0.5) for seed in (2, 0)], repository / 'made', repository) == 2
     assert keep([made(repository, 'good', 1, 0.8), made(repository, 'better', 0, 0.9)], repository / 'made',
                 repository) == 2
-    write_page(evidence, repository)
+    write_pages(evidence, repository)
     page = (repository / 'docs/evidence.md').read_text()
     assert '4 of 6 runs; the others say "not run"' in page and 'Fonts `ffffffffffffffff`' in page
     assert '| good, c | 60.0 ± 14.1 | 60.0 ± 14.1 |' in page
@@ -54,6 +55,7 @@ def test_results_of_seeds_come_together(repository):
     assert '60.0 ± 14.1 → 90.0 (1 of 3 runs)' in page and '**+30.0**' in page and '1.0 → 2.0, +1.0' in page
     assert '![All](evidence/all.png)' in page and (repository / 'docs/evidence/all.png').stat().st_size > 1000
     assert page_of(page, evidence, kept(repository)) == page
+    assert '60.0 ± 14.1 → 90.0 (1 of 3 runs)' in (repository / 'README.md').read_text()
     assert not list(repository.rglob('*partial*'))
     assert keep([made(repository, 'good', 1, 0.5)], repository / 'made', repository) == 1
     assert page_of(page, evidence, kept(repository)) != page
@@ -61,7 +63,7 @@ def test_results_of_seeds_come_together(repository):
 
 def test_nothing_was_run(repository):
     evidence = read_evidence(repository / 'configs/glyphs')
-    write_page(evidence, repository)
+    write_pages(evidence, repository)
     page = (repository / 'docs/evidence.md').read_text()
     assert '0 of 6 runs' in page and '| good, c | not run | not run |' in page and '![' not in page
 
