@@ -75,7 +75,7 @@ def test_training_goes_on_from_another(trained, pictures, tmp_path):
     assert 'Contrastive prior: features of the backbone that was loaded, of 40 images' in log
     # what it started from may be gone, and may not be given again
     assert main([*arguments, '--resume']) == 0
-    with pytest.raises(ValueError, match='with its own settings, and start cannot'):
+    with pytest.raises(ValueError, match='was started with --from .*, and now --from resnet50 is given'):
         pic_plugin.pretrain(pictures, out, start='resnet50', resume=True)
 
 
