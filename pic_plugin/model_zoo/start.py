@@ -1,6 +1,7 @@
 """Backbones that training goes on from: a run, a release, a file of weights, or a name that has weights."""
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
@@ -136,10 +137,11 @@ def _of_timm(name: str, file: str) -> Optional[Start]:
         plain = _wrapped(state, name, type='TIMMBackbone', model_name=architecture)
         try:
             plain.features(network.pretrained_cfg['input_size'][-1])
-            return plain
-        except ValueError:  # a transformer, of which timm makes a map if it is asked
-            return _wrapped(state, name, type='TIMMBackbone', model_name=architecture, features_only=True,
-                            out_indices=(-1, ))
+        except ValueError:  # a transformer, of which timm may make a map if it is asked
+            with suppress(ValueError):
+                return _wrapped(state, name, type='TIMMBackbone', model_name=architecture, features_only=True,
+                                out_indices=(-1, ))
+        return plain
     return _checked(like.backbone, _mmpretrain_names(backbone_names(state)), name, like.architecture)
 
 

@@ -32,7 +32,7 @@ def test_the_config_says_what_was_chosen_and_why(trained, pictures):
     config = Config.fromfile(str(trained.config))
     assert config.train_dataloader.dataset.data_root == str(pictures)
     assert config.model.backbone.in_channels == 1 and config.train_cfg.max_epochs == 2
-    assert config.train_dataloader.sampler.window_size == 16 and config.model.head.num_negatives == 32
+    assert config.train_dataloader.sampler.window_size == 32 and config.model.head.num_negatives == 16
     assert config.train_dataloader.num_workers == 0  # by cfg_options
     assert '# window size: an eighth of the 40 images' in text and '# visits: of each image; given' in text
     assert sorted(path.name for path in trained.out.glob('*.py')) == ['config.py']  # the Runner adds none
