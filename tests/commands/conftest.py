@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import pic_plugin
+from pic_plugin.commands import trial
 
 OPTIONS = {'train_dataloader.num_workers': 0, 'train_dataloader.persistent_workers': False}
 
@@ -25,6 +26,14 @@ def write_pictures(folder, count=40):
         path.write_bytes(cv2.imencode('.png', image)[1].tobytes())
 
 
+@pytest.fixture(scope='package', autouse=True)
+def short_trials():
+    """Of the speed, which no test measures."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trial, '_TIMED', 0.1)
+        yield
+
+
 @pytest.fixture(scope='package')
 def pictures(tmp_path_factory):
     folder = tmp_path_factory.mktemp('data') / 'my pictures'
@@ -33,7 +42,7 @@ def pictures(tmp_path_factory):
 
 
 @pytest.fixture(scope='package')
-def trained(pictures, tmp_path_factory):
+def trained(short_trials, pictures, tmp_path_factory):
     """Two visits of each picture."""
     return pic_plugin.pretrain(pictures, tmp_path_factory.mktemp('runs') / 'first', visits=2, cpu=True,
                                cfg_options=OPTIONS)

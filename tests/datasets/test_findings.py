@@ -138,13 +138,13 @@ def test_out_of_an_archive(tmp_path):
     path = shutil.make_archive(tmp_path / 'x', 'zip', folder)
     findings = written(path, tmp_path / 'findings.json')
     assert json.loads(findings.read_text())['folders'] == [f'packed://{path}']
-    images = images_without(path, findings, ['empty'], tmp_path / 'names.txt')
+    images = images_without(dataset_of(path), findings, ['empty'], tmp_path / 'names.txt')
     dataset = InstanceDataset(**images)
     assert [get(image['img_path']) for image in dataset.data_list] == [
         (folder / name).read_bytes() for name in ('a/002.png', 'b/001.png')]
     findings = written([path, folder], tmp_path / 'both.json')
     with pytest.raises(ValueError, match='one archive or several folders can be named in one list, got packed://'):
-        images_without([path, folder], findings, ['empty'], tmp_path / 'more.txt')
+        images_without(dataset_of([path, folder]), findings, ['empty'], tmp_path / 'more.txt')
 
 
 def test_a_folder_that_was_moved_and_one_that_has_changed(tmp_path):
