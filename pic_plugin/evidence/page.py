@@ -80,9 +80,8 @@ def page_of(text: str, evidence: Evidence, results: Mapping[tuple[str, int], Map
     return text
 
 
-def pages(evidence: Evidence, root: Path) -> dict[Path, str]:
+def pages(evidence: Evidence, root: Path, results: Mapping[tuple[str, int], Mapping[str, Any]]) -> dict[Path, str]:
     """What is to stand in the page of evidence, and in README, which has the claims."""
-    results = kept(root)
     return {root / PAGE: page_of((root / PAGE).read_text(), evidence, results),
             root / README: replace_between((root / README).read_text(), 'claims',
                                            claims_table(evidence.claims, results))}
@@ -90,9 +89,9 @@ def pages(evidence: Evidence, root: Path) -> dict[Path, str]:
 
 def write_pages(evidence: Evidence, root: Path) -> None:
     """Write the page, README's part of it, and the plots."""
-    for path, text in pages(evidence, root).items():
-        _replace(path, text)
     results = kept(root)
+    for path, text in pages(evidence, root, results).items():
+        _replace(path, text)
     for table in evidence.tables:
         plot(table, results, root / RESULTS / f'{table.name}.png')
 

@@ -91,7 +91,8 @@ def find_start(source: str) -> Start:
     if (listed := mmpretrain_model(name)) is not None:
         if not (file or listed.weights):
             raise ValueError(f'--from {source}: mmpretrain has no weights of this network; give NAME=FILE')
-        return _of_config(Path(file) if file else _downloaded(listed.weights), listed.config)
+        weights = Path(file) if file else _downloaded(listed.weights)
+        return _of_config(backbone_names(_tensors_in(weights)), listed.config, str(weights))
     if (found := _of_timm(name, file)) is not None:
         return found
     raise ValueError(f'--from {source}: there is no such file or folder, and neither mmpretrain nor timm has a network '
@@ -105,16 +106,16 @@ def _of_file(path: Path) -> Start:
     except ValueError as error:
         fault = error
     if len(configs := list(path.parent.glob('*.py'))) == 1:
-        return _of_config(path, Config.fromfile(configs[0]))
+        return _of_config(state, Config.fromfile(configs[0]), str(path))
     raise ValueError(f'{fault}; if it is of another network, say of which: --from NAME={path}, with the name that '
                      'mmpretrain or timm has for it')
 
 
-def _of_config(weights: Path, config: Config) -> Start:
+def _of_config(state: dict[str, Tensor], config: Config, source: str) -> Start:
     if 'backbone' not in config.get('model', {}):
-        raise ValueError(f'a config with model.backbone was expected beside {weights}, got {config.filename}')
+        raise ValueError(f'a config with model.backbone was expected beside {source}, got {config.filename}')
     backbone = {key: value for key, value in config.model.backbone.to_dict().items() if key != 'init_cfg'}
-    return _checked(backbone, _mmpretrain_names(backbone_names(_tensors_in(weights))), str(weights))
+    return _checked(backbone, _mmpretrain_names(state), source)
 
 
 def _of_timm(name: str, file: str) -> Optional[Start]:
