@@ -12,6 +12,11 @@ model = dict(
         norm_cfg=dict(type='BN1d')))
 
 linear_neck = dict(type='LinearNeck', in_channels=64, out_channels=64, gap_dim=2, norm_cfg=None, _delete_=True)
+# DIET's: plain softmax, no projection, uniform smoothing of 0.8, AdamW; ours is that the rows have SGD
+diet_model = dict(
+    neck=dict(type='GlobalAveragePooling', _delete_=True),
+    head=dict(cosine=False, temperature=1.0, uniform_smoothing=0.8))
+diet_optimizer = dict(type='AdamW', lr=1e-3, weight_decay=0.05, fused=True, _delete_=True)
 
 # data
 load = dict(type='LoadImageFromFile', color_type='grayscale')
