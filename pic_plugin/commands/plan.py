@@ -62,7 +62,11 @@ class Plan(NamedTuple):
         comments = {keys[name]: f'{name.replace("_", " ")}: {setting.reason}'
                     for name, setting in self.settings.items()}
         comments |= dict.fromkeys(self.cfg_options, 'by --cfg-options')
-        return config_text(self.config.to_dict(), comments, heading)
+        text, weights = config_text(self.config.to_dict(), comments, heading), _weights(Path(self.config.work_dir))
+        if not {"'", '\\'} & set(weights):  # mmengine puts the name between quotes as it is
+            # the folder of the config, wherever it is moved to
+            text = text.replace(repr(weights), repr('{{ fileDirname }}/' + START))
+        return text
 
     def lines(self) -> list[str]:
         """What is trained on, with what, and for how long."""
@@ -113,7 +117,7 @@ def plan_training(dataset: InstanceDataset, images: Mapping[str, Any], out: Path
         symbols = look.images.grey and settings['size'].value <= SMALL and (start is None or start.in_channels == 1)
         config.merge_from_dict(_changes(settings, look, machine, images, config, small, symbols))
         if start is not None:
-            config.merge_from_dict(_changes_of_start(settings, start, out / START, config, symbols))
+            config.merge_from_dict(_changes_of_start(settings, start, _weights(out), config, symbols))
         if num_gpus:
             use_amp(config, 'auto')
         if tensorboard:
@@ -184,7 +188,7 @@ def _changes(settings: Mapping[str, Setting], look: Look, machine: Machine, imag
     }
 
 
-def _changes_of_start(settings: Mapping[str, Setting], start: Start, weights: Path, config: Config,
+def _changes_of_start(settings: Mapping[str, Setting], start: Start, weights: str, config: Config,
                       symbols: bool) -> dict[str, Any]:
     """What differs besides where training goes on from a backbone.
 
@@ -200,7 +204,7 @@ def _changes_of_start(settings: Mapping[str, Setting], start: Start, weights: Pa
     by_adamw['paramwise_cfg']['custom_keys']['neck'] = dict(lr_mult=10)  # it is new
     return {
         'model.backbone': dict(**start.backbone, _delete_=True,
-                               init_cfg=dict(type='Pretrained', checkpoint=os.path.abspath(weights))),
+                               init_cfg=dict(type='Pretrained', checkpoint=weights)),
         'model.neck.in_channels': channels,
         'model.neck.hid_channels': max(256, channels),
         'model.neck.with_avg_pool': is_map,
@@ -209,6 +213,11 @@ def _changes_of_start(settings: Mapping[str, Setting], start: Start, weights: Pa
         'optim_wrapper.paramwise_cfg': by_adamw['paramwise_cfg'],
         'custom_hooks': [*config.custom_hooks, dict(type='CheckBackboneHook'), dict(type='ContrastivePriorHook')],
     }
+
+
+def _weights(out: Path) -> str:
+    """The file of what training goes on from."""
+    return os.path.abspath(out / START)
 
 
 def _duration(hours: float) -> str:

@@ -208,7 +208,8 @@ def _saliency(network: 'Network', dataset: 'InstanceDataset', ids: 'np.ndarray')
     from pic_plugin.evaluation.saliency import look_at
     from pic_plugin.visualization.page import picture
     batch = next(evaluated_batches(dataset, [ids.tolist()], 0, get_device()))
-    assert batch.data is not None  # these images were read before
+    if batch.data is None:  # they were read before, and are gone
+        return []
     try:
         with torch.inference_mode():
             _, maps = look_at(network.model, batch.data)

@@ -16,6 +16,8 @@ from pic_plugin.progress import silence_stderr
 from .summary import summary
 
 _SPEAKERS = 'pic_plugin.', 'mmengine.runner.runner'  # who may speak before training starts
+# what mmengine says of itself in each run, with which a user can do nothing
+_OF_MMENGINE_ITSELF = '"FileClient" will be deprecated', '"HardDiskBackend" is the alias', 'Distributed training is not used'
 
 
 class ConfigKeepingRunner(Runner):
@@ -97,6 +99,8 @@ def _of_this_training(record: logging.LogRecord) -> bool:
 
     These are what was resumed or loaded, and how the learning rate is scaled.
     """
+    if record.getMessage().startswith(_OF_MMENGINE_ITSELF):
+        return False
     if record.levelno > logging.INFO:
         return True
     frame = sys._getframe(1)
