@@ -47,8 +47,9 @@ help:
 	.venv-upstream/$(PIP) --no-build-isolation --no-deps -e .
 	touch $@
 
-# mmcv with compiled ops, for detection and segmentation.  The wheel is good for one version of torch and of Python, with
-# or without CUDA, which its name does not say: it stays out of pip's cache, in a folder that does, for all clones
+# mmcv with compiled ops, for detection and segmentation.  Its setup.py asks for C++ 14 or 17, and the headers of torch
+# for 20.  The wheel is good for one version of torch and of Python, with or without CUDA, which its name does not say:
+# it stays out of pip's cache, in a folder that does, for all clones
 .venv-downstream/.complete: requirements/torch.txt requirements/onedl.txt requirements/downstream.txt \
 		requirements/runtime.txt requirements/tests.txt setup.py
 	$(PYTHON) -m venv .venv-downstream
@@ -59,8 +60,12 @@ help:
 		*sys.version_info[:2], "cuda" if torch.cuda.is_available() else "cpu"))')"; \
 	if ! .venv-downstream/$(PIP) --no-index --no-deps --find-links "$$wheels" "$$mmcv" 2>/dev/null; then \
 		echo "compiling mmcv's ops, once, into $$wheels: 10 to 30 minutes on two cores"; \
-		python -m pip wheel --no-cache-dir --no-build-isolation --no-deps --wheel-dir "$$wheels.partial" "$$mmcv"; \
-		mkdir -p "$$wheels"; mv "$$wheels.partial"/* "$$wheels"; rmdir "$$wheels.partial"; \
+		rm -rf "$$wheels.partial"; mkdir -p "$$wheels.partial"; \
+		python -m pip --quiet download --no-binary :all: --no-build-isolation --no-deps --dest "$$wheels.partial" "$$mmcv"; \
+		tar -xf "$$wheels.partial"/*.tar.gz -C "$$wheels.partial"; \
+		sed -i 's/-std=c++1[47]/-std=c++20/' "$$wheels.partial"/*/setup.py; \
+		python -m pip wheel --no-cache-dir --no-build-isolation --no-deps --wheel-dir "$$wheels.partial" "$$wheels.partial"/*/; \
+		mkdir -p "$$wheels"; mv "$$wheels.partial"/*.whl "$$wheels"; rm -r "$$wheels.partial"; \
 		.venv-downstream/$(PIP) --no-index --no-deps --find-links "$$wheels" "$$mmcv"; \
 	fi
 	.venv-downstream/$(PIP) -r requirements/onedl.txt -r requirements/downstream.txt -r requirements/runtime.txt \

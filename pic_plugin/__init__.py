@@ -10,7 +10,7 @@ nothing: they can be used where the toolboxes are not installed.
 from importlib import import_module
 from typing import Any
 
-__version__ = '0.1.0'
+__version__ = '0.2.0'
 __all__ = ['check', 'embed', 'export', 'pretrain', 'report']
 
 
