@@ -6,6 +6,7 @@ import pytest
 from mmengine.config import Config
 
 from pic_plugin.datasets import missing_data
+from tests.downstream.small import OPTIONS, PRETRAINING, pretraining_options
 from tests.tiny import ROOT
 
 DETECTION = ROOT / 'configs/detection/faster-rcnn_r50-c4_24k_voc0712.py'
@@ -102,3 +103,21 @@ def test_what_is_missing_of_the_data_is_named(path, there, missing, tmp_path, mo
         file.touch()
     assert [line.split(',')[0] for line in missing_data(cfg)] == [
         f'there is no {cfg.data_root}{name}' for name in missing]
+
+
+@pytest.mark.parametrize('path, options', [
+    (PRETRAINING, pretraining_options(Path('scenes'), 10)),
+    *((path, options(Path('shapes'), 100)) for path, options in OPTIONS.items()),
+])
+def test_the_small_trainings_change_what_is_there(path, options):
+    # --cfg-options would add a key that is nowhere read
+    cfg = Config.fromfile(ROOT / path)
+    replaced = tuple(key.removesuffix('_delete_') for key in options if key.endswith('._delete_'))
+    for key in options:
+        if key.startswith(replaced):
+            continue
+        *parents, name = key.split('.')
+        value = cfg
+        for part in parents:
+            value = value[int(part) if isinstance(value, list) else part]
+        assert name in value, key

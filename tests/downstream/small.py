@@ -118,7 +118,7 @@ def pretraining_options(scenes: Path, epochs: int) -> dict[str, Any]:
         'model.neck.in_channels': 512, 'model.neck.hid_channels': 512, 'model.neck.out_channels': 128,
         'model.neck.num_layers': 2, 'model.neck.with_avg_pool': True, 'model.neck.norm_cfg.type': 'BN1d',
         'model.head.num_negatives': 1024, 'train_dataloader.batch_size': 64, 'train_dataloader.num_workers': 1,
-        'train_dataloader.dataset.data_root': scenes, 'train_dataloader.dataset.pipeline.1.scale': 64,
+        'train_dataloader.dataset.data_root': scenes, 'train_dataloader.dataset.pipeline.0.crops.size': 64,
         'train_dataloader.sampler.window_size': 512, 'train_dataloader.sampler.window_stride': 64,
         'default_hooks.logger.interval': 10, 'train_cfg.max_epochs': epochs, 'param_scheduler.0.end': 1,
         'param_scheduler.1.begin': 1, 'param_scheduler.1.end': epochs}
