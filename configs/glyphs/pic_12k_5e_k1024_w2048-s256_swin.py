@@ -3,6 +3,6 @@ _base_ = './pic_12k_5e_k1024_w2048-s256_vit.py'
 
 model = dict(
     backbone=dict(
-        _delete_=True, type='SwinTransformer', img_size=28, patch_size=2, in_channels=1, window_size=7, out_indices=(1, ),
-        arch=dict(embed_dims=32, depths=[2, 2], num_heads=[2, 4])),
+        _delete_=True, type='SwinTransformer', img_size=28, patch_size=2, in_channels=1, window_size=7,
+        out_indices=(1, ), arch=dict(embed_dims=32, depths=[2, 2], num_heads=[2, 4])),
     neck=dict(with_avg_pool=True))

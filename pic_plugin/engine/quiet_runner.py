@@ -17,7 +17,8 @@ from .summary import summary
 
 _SPEAKERS = 'pic_plugin.', 'mmengine.runner.runner'  # who may speak before training starts
 # what mmengine says of itself in each run, with which a user can do nothing
-_OF_MMENGINE_ITSELF = '"FileClient" will be deprecated', '"HardDiskBackend" is the alias', 'Distributed training is not used'
+_OF_MMENGINE_ITSELF = ('"FileClient" will be deprecated', '"HardDiskBackend" is the alias',
+                       'Distributed training is not used')
 
 
 class ConfigKeepingRunner(Runner):
