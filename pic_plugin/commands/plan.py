@@ -62,11 +62,9 @@ class Plan(NamedTuple):
         comments = {keys[name]: f'{name.replace("_", " ")}: {setting.reason}'
                     for name, setting in self.settings.items()}
         comments |= dict.fromkeys(self.cfg_options, 'by --cfg-options')
-        text, weights = config_text(self.config.to_dict(), comments, heading), _weights(Path(self.config.work_dir))
-        if not {"'", '\\'} & set(weights):  # mmengine puts the name between quotes as it is
-            # the folder of the config, wherever it is moved to
-            text = text.replace(repr(weights), repr('{{ fileDirname }}/' + START))
-        return text
+        text = config_text(self.config.to_dict(), comments, heading)
+        # mmengine puts the config's folder there as it is, wherever that is moved to: it may have quotes in its name
+        return text.replace(repr(_weights(Path(self.config.work_dir))), f'r"""{{{{ fileDirname }}}}/{START}"""')
 
     def lines(self) -> list[str]:
         """What is trained on, with what, and for how long."""

@@ -5,11 +5,13 @@ import torch
 from mmengine.hooks import CheckpointHook
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
+from torch.optim import Optimizer
 
 from pic_plugin.datasets import SlidingWindowSampler
 from pic_plugin.models import CosineInstanceHead
 
 from .hooks.common import batch_size_per_rank, unwrapped_model
+from .two_optimizers import TwoOptimizers
 
 _TABLES = {'memory': 'memory', 'disk': 'a file'}
 
@@ -60,13 +62,18 @@ def _optimizer(runner: Runner) -> str:
     wrapper = runner.optim_wrapper
     if not isinstance(wrapper, OptimWrapper):  # several
         return f'optimizer: {type(wrapper).__name__}'
-    group = wrapper.param_groups[0]
+    optimizer, counts = wrapper.optimizer, wrapper._accumulative_counts
+    text = (f'{_settings(optimizer.network)}; for the rows {_settings(optimizer.rows)}'
+            if isinstance(optimizer, TwoOptimizers) else _settings(optimizer))
+    return f'optimizer: {text}' + (f'; a step every {counts} iterations' if counts > 1 else '')
+
+
+def _settings(optimizer: Optimizer) -> str:
+    group = optimizer.param_groups[0]
     settings = ', '.join(f'{name} {value:g}' for name, value in (
         ('learning rate', group.get('initial_lr', group['lr'])), ('momentum', group.get('momentum')),
         ('weight decay', group.get('weight_decay'))) if value is not None)
-    counts = wrapper._accumulative_counts
-    return (f'optimizer: {type(wrapper.optimizer).__name__}, {settings}' +
-            (f', a step every {counts} iterations' if counts > 1 else ''))
+    return f'{type(optimizer).__name__}, {settings}'
 
 
 def _device(runner: Runner) -> str:

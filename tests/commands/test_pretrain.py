@@ -74,7 +74,7 @@ def test_training_goes_on_from_another(trained, pictures, tmp_path):
     assert f'model.backbone took {len(start)} of the {len(start)} tensors of {out}/start.pth' in log
     assert 'Contrastive prior: features of the backbone that was loaded, of 40 images' in log
     # what it started from may be gone, the folder elsewhere, and what was given may not be given again
-    out = out.rename(tmp_path / "moved")
+    out = out.rename(tmp_path / "it's moved")
     (out / 'last_checkpoint').unlink()
     assert main([*arguments[:3], str(out), '--cpu', '--resume']) == 0
     assert pic_plugin.report(out).is_file()

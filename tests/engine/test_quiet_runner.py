@@ -118,7 +118,10 @@ def test_training_is_the_runners_to_the_bit(tmp_path):
           'a checkpoint every 1 epochs']),
     ({'model.head.table': 'disk'}, ['the 8 visited last, the others in a file']),
     ({'model.head.num_negatives': None}, ['in the softmax are all rows']),
-    ({'optim_wrapper.accumulative_counts': 2}, ['weight decay 0.01, a step every 2 iterations']),
+    ({'optim_wrapper.accumulative_counts': 2}, ['weight decay 0.01; a step every 2 iterations']),
+    ({'optim_wrapper.row_optimizer': dict(type='SGD', lr=0.3, momentum=0.8),
+      'optim_wrapper.optimizer': dict(_delete_=True, type='AdamW', lr=0.001, weight_decay=0.05)},
+     ['optimizer: AdamW, learning rate 0.001, weight decay 0.05; for the rows SGD, learning rate 0.3, momentum 0.8']),
     ({'train_dataloader.sampler': dict(_delete_=True, type='DefaultSampler', shuffle=True)},
      ['data: 22 images (InstanceDataset)\n']),
 ])
