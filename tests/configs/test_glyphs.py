@@ -14,7 +14,8 @@ from tests.tiny import ROOT
 LISTS = {'all': '', '12k': 'train-12000.txt', '1k': 'train-1000.txt'}
 ALL = sorted((ROOT / 'configs/glyphs').glob('*.py'))
 # what is in neither paper, and Appendix F
-OTHERS = {path.stem: path for path in ALL if re.search(r'adamw|vit|diet|classes-\d|capitals|lower', path.stem)}
+OTHERS = {path.stem: path for path in ALL
+          if re.search(r'adamw|vit|swin|convnext|margin|diet|classes-\d|capitals|lower', path.stem)}
 CONFIGS = [path for path in ALL if path.stem not in OTHERS]
 # method, images, epochs, and what was changed
 NAME = re.compile(r'(pic|omw|simclr|moco|supervised)_(all|12k|1k)_(\d+)e(?:_(.+))?')
@@ -50,7 +51,7 @@ def check_instance_classification(cfg, method, images, changes):
     head, sampler = cfg.model.head, cfg.train_dataloader.sampler
     hooks = {hook.type: hook for hook in cfg.custom_hooks}
     numbers = {kind: [change[len(kind):] for change in changes if re.fullmatch(f'{kind}{NUMBER}', change)]
-               for kind in ('k', 'sampled-')}
+               for kind in ('k', 'sampled-', 'tau', 'rows-lr')}
     expected = dict(type='CosineInstanceHead', in_channels=64, temperature=0.2, num_negatives=2048)
     window = (4096, 512)
     if images == '1k':
@@ -61,6 +62,10 @@ def check_instance_classification(cfg, method, images, changes):
         expected['num_negatives'] = None
     for number in numbers['k'] + numbers['sampled-']:
         expected['num_negatives'] = int(number)
+    for number in numbers['tau']:
+        expected['temperature'] = float(number)
+    rows = [dict(cfg.optim_wrapper.optimizer, lr=float(number)) for number in numbers['rows-lr']]
+    assert cfg.optim_wrapper.get('row_optimizer') == next(iter(rows), None)
     for change in changes:
         if sizes := re.fullmatch(r'w(\d+)-s(\d+)', change):
             window = tuple(map(int, sizes.groups()))
@@ -151,7 +156,11 @@ WINDOW = 'pic_12k_5e_k1024_w2048-s256'
 CHANGES = {
     f'{WINDOW}_adamw': (WINDOW, TWO_OPTIMIZERS),
     f'{WINDOW}_vit': (WINDOW, VIT),
-    'untrained_vit': (f'{WINDOW}_vit', {'train_cfg.max_epochs'}),
+    f'{WINDOW}_swin': (f'{WINDOW}_vit', {'model.backbone', 'model.neck.with_avg_pool'}),
+    f'{WINDOW}_convnext': (f'{WINDOW}_vit', {'model.backbone'}),
+    **{f'untrained_{network}': (f'{WINDOW}_{network}', {'train_cfg.max_epochs'})
+       for network in ('vit', 'swin', 'convnext')},
+    f'{WINDOW}_margin': (WINDOW, {'model.head.margin'}),
     'diet_12k_5e': ('pic_12k_5e_all-classes', DIET),
     'diet_lower_40e': ('pic_lower_40e', DIET),
     'diet_lower_40e_on': ('diet_lower_40e', ON),
@@ -192,7 +201,7 @@ def test_settings_of_the_others():
         prior = ('_on' in name or 'prior' in name) and not re.search('random-rows|diet', name)
         assert ('ContrastivePriorHook' in hooks) == prior
         assert cfg.get('start_from', 'pic_capitals_6e') == 'pic_capitals_6e'
-        by_adamw = re.search(r'adamw|vit|diet|_on(?!_sgd)', name)
+        by_adamw = re.search(r'adamw|vit|swin|convnext|diet|_on(?!_sgd)', name)
         assert cfg.optim_wrapper.optimizer.type == ('AdamW' if by_adamw else 'SGD')
         rows = cfg.optim_wrapper.get('row_optimizer', cfg.optim_wrapper.optimizer)
         assert rows.type == 'SGD' and (rows.lr == 0.06 or name.startswith('diet'))
