@@ -70,13 +70,13 @@ class Plan(NamedTuple):
         """What is trained on, with what, and for how long."""
         images, look = self.look.images, self.look
         unreadable = f', of which {look.num_unreadable} cannot be read' if look.num_unreadable else ''
-        views = self.settings['visits'].value * images.number
+        visits, batch_size = (self.settings[name].value for name in ('visits', 'batch_size'))
         return [
             f'{images.number:,} images; {look.num_looked_at} were looked at{unreadable}: '
             f'{"grey" if images.grey else "in colour"}, short side {images.short_side} pixels (median)',
             *(f'  {name:<20}{setting.value!s:<10}{setting.reason}' for name, setting in self.settings.items()),
             *(f'  {key}={value}, whatever stands above: by --cfg-options' for key, value in self.cfg_options.items()),
-            f'{views:,} views, {-(-views // self.settings["batch_size"].value):,} steps, at some '
+            f'{visits * images.number:,} views, {visits * -(-images.number // batch_size):,} steps, at some '
             f'{self.views_per_second:.0f} views a second: {_duration(self.hours)}']
 
 
