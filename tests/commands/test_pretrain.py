@@ -247,10 +247,11 @@ def test_options_that_cannot_be(options, message, pictures, tmp_path):
 
 def test_what_options_changed_is_said(pictures):
     images = images_from(pictures)
-    plan = plan_training(InstanceDataset(**images), images, Path('runs'), cpu=True, visits=3,
+    plan = plan_training(InstanceDataset(**images), images, Path('runs'), cpu=True, visits=3, batch_size=16,
                          cfg_options={'train_cfg.max_epochs': 5, **OPTIONS})
     assert '  train_cfg.max_epochs=5, whatever stands above: by --cfg-options' in plan.lines()
     assert '    # by --cfg-options\n    max_epochs=5,\n' in plan.text('')
+    assert plan.lines()[-1].startswith('120 views, 9 steps, at some ')  # 40 images are three batches, the last a half
 
 
 def test_help_fits_on_a_screen(capsys):
