@@ -29,7 +29,9 @@ class Ranks:
         """All ranks of the default process group.  Collective."""
         if not (dist.is_available() and dist.is_initialized()):
             return cls()
-        return cls(dist.get_rank(), dist.get_world_size(), dist.new_group(backend='gloo', timeout=_TIMEOUT))
+        host_group = dist.new_group(backend='gloo', timeout=_TIMEOUT)
+        assert isinstance(host_group, dist.ProcessGroup)  # which every rank is a member of
+        return cls(dist.get_rank(), dist.get_world_size(), host_group)
 
     def all_gather(self, tensor: Tensor) -> Tensor:
         """``[...]`` of every rank, all of one shape -> ``[R, ...]``.  CPU tensors travel by the host's group."""
