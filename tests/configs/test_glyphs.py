@@ -156,8 +156,8 @@ WINDOW = 'pic_12k_5e_k1024_w2048-s256'
 CHANGES = {
     f'{WINDOW}_adamw': (WINDOW, TWO_OPTIMIZERS),
     f'{WINDOW}_vit': (WINDOW, VIT),
-    f'{WINDOW}_swin': (f'{WINDOW}_vit', {'model.backbone', 'model.neck.with_avg_pool'}),
-    f'{WINDOW}_convnext': (f'{WINDOW}_vit', {'model.backbone'}),
+    f'{WINDOW}_swin': (WINDOW, VIT - {'model.neck.with_avg_pool'}),
+    f'{WINDOW}_convnext': (WINDOW, VIT),
     **{f'untrained_{network}': (f'{WINDOW}_{network}', {'train_cfg.max_epochs'})
        for network in ('vit', 'swin', 'convnext')},
     f'{WINDOW}_margin': (WINDOW, {'model.head.margin'}),

@@ -52,8 +52,9 @@ def test_the_console_shows_what_is_of_this_training_and_the_file_all(tmp_path, c
     assert 'host is heard' in after and 'Epoch(train)' in after
     file = written(tmp_path / 'run')
     for text in ('System environment', 'Config:', 'Hooks will be executed', 'Checkpoints will be saved', 'host speaks',
-                 'host prints', 'FileClient', 'HardDiskBackend', 'SyncBatchNorm'):
+                 'host prints', 'FileClient', 'SyncBatchNorm'):
         assert text not in console and text in file
+    assert 'HardDiskBackend' not in console  # mmengine speaks of it once in a process
     assert before.count('\n') < 10
     assert re.sub(r'\x1b\[\d+m', '', after).count('\n') == file[file.index('data: 22 images'):].count('\n')
 
