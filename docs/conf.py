@@ -35,6 +35,7 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
 html_theme = 'furo'
+html_show_copyright = False
 html_title = 'pic_plugin'
 html_copy_source = False
 html_static_path = ['_static']
