@@ -303,7 +303,8 @@ class DeviceTensor(Tensor):
     def __new__(cls, inner: Tensor) -> 'DeviceTensor':
         out = Tensor._make_wrapper_subclass(cls, inner.shape, strides=inner.stride(), dtype=inner.dtype,
                                             storage_offset=inner.storage_offset(), device=f'{NAME}:0')
-        out._inner, out._block = inner, _block_of(inner)
+        # the block goes first when the tensor goes: else another thread may be given its memory, and find it there
+        out._block, out._inner = _block_of(inner), inner
         return out
 
     @classmethod
@@ -319,7 +320,7 @@ class DeviceTensor(Tensor):
     @data.setter
     def data(self, other: 'DeviceTensor') -> None:
         Tensor.data.__set__(self, other)
-        self._inner, self._block = other._inner, other._block
+        self._block, self._inner = other._block, other._inner
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if isinstance(value, (int, float)):  # as CUDA has it: on the host
