@@ -116,19 +116,19 @@ def kind_of_archive(path: str) -> Optional[Callable[[str], Archive]]:
     return _Zip if zipfile.is_zipfile(data) else None
 
 
-def _split(path: str) -> tuple[str, str]:
-    """The archive that a path leads to or into, and the rest of the path; two empty texts if it does not."""
+def _split(path: str) -> Optional[tuple[Callable[[str], Archive], str, str]]:
+    """What opens the archive that a path leads to or into, that archive, and the rest of the path; None without one."""
     for end in (*(i for i, letter in enumerate(path) if letter == '/' and i), len(path)):
-        if kind_of_archive(path[:end]):
-            return path[:end], path[end:].strip('/')
+        if kind := kind_of_archive(path[:end]):
+            return kind, path[:end], path[end:].strip('/')
         if not os.path.isdir(path[:end]):
             break
-    return '', ''
+    return None
 
 
 def located(path: str) -> str:
     """The path as mmengine's file backends take it: with ``packed://`` before it if it leads to or into an archive."""
-    return SCHEME + path if '://' not in path and _split(path)[0] else path
+    return SCHEME + path if '://' not in path and _split(path) else path
 
 
 def absolute(path: str) -> str:
@@ -211,16 +211,15 @@ class ArchiveBackend(BaseStorageBackend):
 
     def _open(self, path: Union[str, Path]) -> tuple[Archive, str]:
         """An archive, and what the path names in it.  One that was replaced since is opened anew."""
-        found, name = _split(str(path).removeprefix(SCHEME))
-        if not found:
+        split = _split(str(path).removeprefix(SCHEME))
+        if split is None:
             raise FileNotFoundError(f'no archive, nor a file of one: {path}')
+        kind, found, name = split
         status = os.stat(found)
         identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
         with self._opening:
             if self._opened.get(found, (None, ))[0] != identity:
                 self._opened.pop(found, None)
-                kind = kind_of_archive(found)
-                assert kind is not None
                 self._opened[found] = identity, kind(found)
             return self._opened[found][1], name
 
