@@ -12,7 +12,7 @@ MIN_IMAGES = 16
 SMALL = 40  # pixels; images up to that size have networks and augmentations of their own
 # ImageNet's: of larger data sets nothing was measured, and the softmax costs more with more negatives
 _LARGEST_WINDOW = 131_072
-_LARGE = 100_000  # images from which on the paper's batch, projection head and length are taken
+_LARGE = 100_000  # images from which on the paper's batch, projection head, temperature and length are taken
 _GB = 1 << 30
 # bytes that autograd keeps of one image of 224 x 224 pixels in float32: the difference of two batches of torchvision's
 # networks, counted by torch.autograd.graph.saved_tensors_hooks
@@ -67,7 +67,7 @@ def choose_settings(images: Images,
 
     Returns:
         dict: ``size``, ``backbone``, ``batch_size``, ``window_size``, ``window_stride``, ``num_negatives``,
-        ``learning_rate``, with ``start`` ``network_lr``, ``batch_norm_in_neck``, ``visits``,
+        ``temperature``, ``learning_rate``, with ``start`` ``network_lr``, ``batch_norm_in_neck``, ``visits``,
         ``warmup_visits`` and ``workers`` (per process).
 
     Raises:
@@ -104,6 +104,8 @@ def choose_settings(images: Images,
     chosen['window_stride'] = Setting(stride, 'an eighth of the window, as in the paper; a batch or more'
                                       if length.value >= 8 else 'so long that all images are visited')
     chosen['num_negatives'] = Setting(max(batch, window // 2), 'half a window, as in the paper')
+    chosen['temperature'] = Setting(0.1, "tau; with few images better than the paper's 0.2") if num < _LARGE else \
+        Setting(0.2, "tau; the paper's")
     if num >= _LARGE and batch < 512:
         chosen['learning_rate'] = Setting(0.06 * batch / 512, "the paper's 0.06 for 512 images, by the batch")
     else:

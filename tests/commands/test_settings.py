@@ -12,18 +12,18 @@ def values(settings):
     return {name: setting.value for name, setting in settings.items()}
 
 
-@pytest.mark.parametrize('count, batch, window, stride, negatives', [
-    (1_281_167, 512, 131_072, 16_384, 65_536),  # PIC, Appendix C
-    (45_804, 128, 4_096, 512, 2_048),
-    (12_000, 128, 2_048, 256, 1_024),
-    (1_437, 128, 1_024, 128, 512),
-    (1_000, 64, 512, 64, 256),
+@pytest.mark.parametrize('count, batch, window, stride, negatives, temperature', [
+    (1_281_167, 512, 131_072, 16_384, 65_536, 0.2),  # PIC, Appendix C
+    (45_804, 128, 4_096, 512, 2_048, 0.1),
+    (12_000, 128, 2_048, 256, 1_024, 0.1),
+    (1_437, 128, 1_024, 128, 512, 0.1),
+    (1_000, 64, 512, 64, 256, 0.1),
 ])
-def test_what_was_measured_is_chosen(count, batch, window, stride, negatives):
+def test_what_was_measured_is_chosen(count, batch, window, stride, negatives, temperature):
     chosen = values(choose_settings(Images(count, 375, False), GPUS))
     assert (chosen['batch_size'], chosen['window_size'], chosen['window_stride'], chosen['num_negatives']) == \
         (batch, window, stride, negatives)
-    assert chosen['learning_rate'] == 0.06
+    assert (chosen['learning_rate'], chosen['temperature']) == (0.06, temperature)
 
 
 def test_imagenet_on_8_gpus_is_the_papers_setting():

@@ -1,3 +1,3 @@
-_base_ = './pic_1k_40e.py'
+_base_ = './pic_all_4e.py'
 
 model = dict(head=dict(temperature=0.1))

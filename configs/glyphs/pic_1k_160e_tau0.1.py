@@ -1,0 +1,3 @@
+_base_ = './pic_1k_160e.py'
+
+model = dict(head=dict(temperature=0.1))
