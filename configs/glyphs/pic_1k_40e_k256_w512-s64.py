@@ -1,3 +1,4 @@
-_base_ = './pic_1k_40e_w512-s64.py'
+_base_ = './pic_1k_40e.py'
 
 model = dict(head=dict(num_negatives=256))
+train_dataloader = dict(sampler=dict(window_size=512, window_stride=64))
