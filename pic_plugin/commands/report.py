@@ -140,7 +140,8 @@ def _facts(run: Path, network: 'Network', dataset: 'InstanceDataset', looked_at:
              ('looked at here', f'{looked_at:,}'),
              ('network', type(network.model.backbone).__name__ + f', {_millions(network.model)} million parameters')]
     if (done := training_summary(run)) is not None:
-        length = f'{done["epochs"]} visit{"s"[:done["epochs"] - 1]} of each image, ' if done['epochs'] else ''
+        visits = 'visit' if done['epochs'] == 1 else 'visits'
+        length = f'{done["epochs"]} {visits} of each image, ' if done['epochs'] else ''
         facts += [('training', f'{length}{done["iterations"]:,} iterations, {done["hours"]:g} hours'),
                   ('loss', f'{done["first_loss"]:.3f} at first, {done["last_loss"]:.3f} at last')]
     return facts
