@@ -146,7 +146,7 @@ def settings(name):
 
 
 TARGET = {'train_dataloader.dataset.ann_file', 'bank_dataloader.dataset.ann_file', 'query_dataloader.dataset.ann_file',
-          'train_cfg.max_epochs'}
+          'train_cfg.max_epochs', 'model.head.temperature'}
 ON = {'start_from', 'model.backbone.init_cfg', 'custom_hooks'}
 TWO_OPTIMIZERS = {'optim_wrapper.optimizer', 'optim_wrapper.row_optimizer'}
 VIT = {'model.backbone', 'model.neck.with_avg_pool', 'optim_wrapper.paramwise_cfg',
@@ -196,6 +196,8 @@ def test_settings_of_the_others():
         if number := re.search(r'classes-(\d+)', name):
             assert cfg.clusters.num_classes == int(number[1])
             assert cfg.clusters.get('features_of') == (None if number[1] == '62' else 'pic_12k_5e_classes-62')
+        assert cfg.model.head.temperature == (
+            1.0 if name.startswith('diet') else 0.1 if re.search('capitals|lower', name) else 0.2)
         hooks = {hook.type for hook in cfg.custom_hooks}
         assert ('CheckBackboneHook' in hooks) == ('start_from' in cfg) == ('_on' in name)
         prior = ('_on' in name or 'prior' in name) and not re.search('random-rows|diet', name)
