@@ -40,6 +40,11 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     timer=dict(type='IterTimerHook'))
 default_scope = 'mmpretrain'
+diet_model = dict(
+    head=dict(cosine=False, temperature=1.0, uniform_smoothing=0.8),
+    neck=dict(_delete_=True, type='GlobalAveragePooling'))
+diet_optimizer = dict(
+    _delete_=True, fused=True, lr=0.001, type='AdamW', weight_decay=0.05)
 env_cfg = dict(
     cudnn_benchmark=True,
     dist_cfg=dict(backend='nccl', timeout=3600),
@@ -93,7 +98,7 @@ model = dict(
     head=dict(
         in_channels=64,
         num_negatives=2048,
-        temperature=0.2,
+        temperature=0.1,
         type='CosineInstanceHead'),
     neck=dict(
         hid_channels=256,
