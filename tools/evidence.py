@@ -24,16 +24,21 @@ CONFIGS = Path('configs/glyphs')
 DATA = Path('data/glyphs')
 
 
-def cost_of(run: Run, num_images: int) -> float:
-    """About the views of a run; enough to tell how long the rest will take."""
+def cost_of(run: Run, num_images: int) -> int:
+    """About the views of a run, trained on or evaluated; enough to tell how long the rest will take."""
     cfg = Config.fromfile(run.config, import_custom_modules=False)
-    dataset = cfg.train_dataloader.dataset
-    if dataset.get('ann_file'):
-        if not (path := DATA / dataset.ann_file).exists():
-            raise ValueError(f'there is no {path}, which {run.config} trains on: make glyphs adds lists')
-        num_images = len(path.read_text().splitlines())
-    num_views = sum(transform.get('num_views', [0])[0] for transform in dataset.pipeline) or 1
-    return num_images * (cfg.train_cfg.max_epochs * num_views + 2)
+    pipeline = cfg.train_dataloader.dataset.pipeline
+    num_views = sum(transform.get('num_views', [0])[0] for transform in pipeline) or 1
+
+    def number(part: str) -> int:
+        ann_file = cfg[f'{part}_dataloader'].dataset.get('ann_file')
+        if not ann_file:
+            return num_images
+        if not (path := DATA / ann_file).exists():
+            raise ValueError(f'there is no {path}, which {run.config} reads: make glyphs adds lists')
+        return len(path.read_text().splitlines())
+
+    return number('train') * cfg.train_cfg.max_epochs * num_views + number('bank') + number('query')
 
 
 def run_all(runs: Sequence[Run], out: Path, num_images: int, num_processes: int) -> list[str]:

@@ -218,7 +218,7 @@ def test_the_tool_makes_backbones_that_are_needed(tmp_path, monkeypatch, capsys)
     cfg = Config.fromfile('configs/glyphs/good.py')
     cfg.train_dataloader.dataset.ann_file = 'new.txt'
     cfg.dump('configs/glyphs/good.py')
-    with pytest.raises(ValueError, match='no data/glyphs/new.txt, which .*good.py trains on: make glyphs adds'):
+    with pytest.raises(ValueError, match='no data/glyphs/new.txt, which .*good.py reads: make glyphs adds'):
         run('--tables', 'all')
     with pytest.raises(ValueError, match='there is no table none; there are all, continue, first'):
         run('--tables', 'none')
