@@ -43,7 +43,9 @@ def test_names(path):
     if method in ('pic', 'omw'):
         check_instance_classification(cfg, method, images, changes - {'2views', f'lr{lr:g}'})
     else:
-        assert changes <= {f'lr{lr:g}'}
+        assert changes <= {f'lr{lr:g}', 'tau0.1'}
+        if method != 'supervised':
+            assert cfg.model.head.temperature == (0.1 if 'tau0.1' in changes else 0.2)
         assert cfg.optim_wrapper.type == 'OptimWrapper' and 'custom_hooks' not in cfg
 
 

@@ -1,0 +1,3 @@
+_base_ = './moco_all_2e_lr0.24.py'
+
+model = dict(head=dict(temperature=0.1))

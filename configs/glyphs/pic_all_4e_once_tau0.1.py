@@ -1,0 +1,3 @@
+_base_ = './pic_all_4e_once.py'
+
+model = dict(head=dict(temperature=0.1))
