@@ -4,7 +4,7 @@ custom_imports = dict(
 
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
-    logger=dict(type='LoggerHook', interval=100),
+    logger=dict(type='LoggerHook', interval=100, ignore_last=False),  # how an epoch ends is logged, too
     param_scheduler=dict(type='ParamSchedulerHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     device=dict(type='mmpretrain.DeviceSettingsHook', float32_matmul_precision='high'))

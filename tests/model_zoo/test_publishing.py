@@ -18,9 +18,10 @@ from tests.tools.scripts import run_tool
 
 @pytest.fixture(scope='module')
 def work_dir(tmp_path_factory):
-    """Of a training that really took place."""
+    """Of a training that really took place, of two epochs of six iterations."""
     folder = tmp_path_factory.mktemp('trained')
-    cfg = tiny_config(write_images(folder / 'images', 23), folder / 'run', **{'train_cfg.max_epochs': 2})
+    cfg = tiny_config(write_images(folder / 'images', 23), folder / 'run', **{
+        'train_cfg.max_epochs': 2, 'default_hooks.logger.interval': 4})
     Runner.from_cfg(cfg).train()
     return folder / 'run'
 
