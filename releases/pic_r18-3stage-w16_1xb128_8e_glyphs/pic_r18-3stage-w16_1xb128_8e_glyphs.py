@@ -34,7 +34,7 @@ default_hooks = dict(
         float32_matmul_precision='high',
         type='mmpretrain.DeviceSettingsHook'),
     health=dict(type='HealthHook'),
-    logger=dict(interval=50, type='LoggerHook'),
+    logger=dict(ignore_last=False, interval=50, type='LoggerHook'),
     param_scheduler=dict(type='ParamSchedulerHook'),
     runtime_info=dict(type='DeferredRuntimeInfoHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
