@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.runner import loops
 from torch.utils.data import DataLoader, Dataset
@@ -34,7 +34,6 @@ def epoch_of(samplers, epoch):
     return [index for together in zip(*parts) for index in together]
 
 
-@settings(max_examples=20)  # each computes some dozen permutations
 @given(st.integers(5, 40), st.integers(1, 5), st.integers(1, 12), st.booleans())
 def test_epochs_of_all_ranks_are_the_stream(num_samples, world_size, batch_size, reshuffle):
     samplers = [sampler(num_samples, 5, 2, seed=3, reshuffle=reshuffle, batch_size=batch_size, rank=rank,
@@ -60,7 +59,6 @@ def test_rounding_up_to_batches_adds_none_to_the_loader(num_samples, world_size,
     assert {len(batch) for batch in DataLoader(range(num_samples), batch_size, sampler=rounded)} == {batch_size}
 
 
-@settings(max_examples=20)  # each computes some dozen permutations
 @given(st.integers(5, 40), st.lists(st.tuples(st.integers(1, 4), st.integers(1, 7)), min_size=2, max_size=4))
 def test_the_stream_goes_on_where_ranks_and_batches_change(num_samples, runs):
     indices, position = [], 0
